@@ -1,0 +1,89 @@
+"""The standard event: one schema for every source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+ENVELOPE = ("key", "type", "time", "seq", "id", "appended")
+"""Columns that every topic has; a source's fields stand beside them under their own names."""
+
+JOURNAL = "journal"
+"""Topic of prediction records, one row a decision; `record` is its JSON text."""
+
+DEAD_LETTER = "dead_letter"
+"""Topic of refused records, with their bytes and the reason."""
+
+Position = dict[int, int]
+"""Per partition, the log offset up to which (inclusive) something has been processed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event.
+
+    key: entity it belongs to; type: topic; time: event time, int64 ms UTC; seq: breaks ties of time;
+    id: identity, for de-duplication; payload: the source's fields, by name.
+    """
+
+    key: str
+    type: str
+    time: int
+    seq: int
+    id: str
+    payload: dict[str, Any] = field(default_factory=dict)
+
+
+ARROW = {
+    "int64": pa.int64(),
+    "float32": pa.float32(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+    "string": pa.string(),
+    "timestamp": pa.int64(),
+}
+"""Arrow type of a scalar field; a timestamp is int64 ms UTC on the log and in frames of events."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic and the Arrow types of its fields, in declared order."""
+
+    name: str
+    fields: dict[str, pa.DataType]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Envelope columns, then the fields."""
+        return pa.schema(
+            [
+                pa.field("key", pa.string()),
+                pa.field("type", pa.string()),
+                pa.field("time", pa.int64()),
+                pa.field("seq", pa.int64()),
+                pa.field("id", pa.string()),
+                pa.field("appended", pa.int64()),
+                *(pa.field(name, dtype) for name, dtype in self.fields.items()),
+            ]
+        )
+
+
+JOURNAL_TOPIC = Topic(JOURNAL, {"algorithm": pa.string(), "trace": pa.string(), "record": pa.string()})
+DEAD_LETTER_TOPIC = Topic(DEAD_LETTER, {"reason": pa.string(), "bytes": pa.binary()})
+
+
+def to_table(topic: Topic, events: list[Event], appended: int) -> pa.Table:
+    """Events of one topic as an Arrow table in the topic's schema; `appended` is the wall clock in ms."""
+    columns: dict[str, list[Any]] = {name: [] for name in topic.schema.names}
+    for event in events:
+        columns["key"].append(event.key)
+        columns["type"].append(event.type)
+        columns["time"].append(event.time)
+        columns["seq"].append(event.seq)
+        columns["id"].append(event.id)
+        columns["appended"].append(appended)
+        for name in topic.fields:
+            columns[name].append(event.payload.get(name))
+    return pa.table(columns, schema=topic.schema)

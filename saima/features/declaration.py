@@ -1,0 +1,178 @@
+"""The grammar of `algorithm.yaml`, as pydantic models."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = str
+Dtype = str
+"""int64, float32, float64, bool, string, timestamp, decimal(s), list<T>, map<string,T>, vector<T,n>"""
+
+
+class Strict(BaseModel):
+    """Base of every declared thing: unknown fields are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Strict):
+    """A topic of standard events: its key, its fields, how late an event may come."""
+
+    description: str = ""
+    key: Name = Field(description="Field whose text is the event's key.")
+    fields: dict[Name, Dtype]
+    lateness: str = "10m"
+    freshness: str = "2m"
+
+
+class Items(Strict):
+    max: int = Field(1000, ge=1, le=100_000)
+    fields: dict[Name, Dtype] = {}
+
+
+class Request(Strict):
+    """What a caller sends."""
+
+    fields: dict[Name, Dtype] = {}
+    user: dict[Name, Dtype] = {}
+    items: Items | None = None
+
+
+class TableCache(Strict):
+    ttl: str = "0s"
+    size: int = Field(10_000, ge=1)
+
+
+class Table(Strict):
+    """The newest row of a source for a key, as of request.time."""
+
+    source: Name
+    key: Name | list[Name]
+    side: Literal["request", "user", "item"] = "request"
+    query: Literal["sync", "async", "preload"] = "sync"
+    ttl: str | None = None
+    valid_from: Name = "time"
+    known_at: Name | None = None
+    cache: TableCache | None = None
+
+
+class Aggregate(Strict):
+    """Windows over a source's events by key."""
+
+    source: Name = Field(alias="from")
+    key: Name | list[Name]
+    value: Name | None = None
+    measures: list[str] = Field(min_length=1)
+    windows: list[str] = Field(min_length=1)
+    hop: str | None = None
+    where: str | None = None
+    exact: bool = True
+    k: int = Field(10, ge=1)
+    side: Literal["request", "user", "item"] = "request"
+
+
+class Vocabulary(Strict):
+    file: str | None = None
+    terms: list[str] | None = None
+
+
+class Resources(Strict):
+    buckets: dict[Name, list[float]] = {}
+    vocabularies: dict[Name, Vocabulary] = {}
+
+
+class Feature(Strict):
+    """A named expression; `default` replaces a missing final value, without it the value stays null."""
+
+    value: str
+    dtype: Dtype
+    default: Any = None
+    description: str = ""
+    max_length: int | None = Field(None, ge=1)
+
+
+class TensorInput(Strict):
+    tensor: Dtype
+    shape: list[int]
+    features: list[Name] | None = Field(None, description="Features that fill the tensor, in order; absent: the one of its name.")
+
+
+class Model(Strict):
+    """A model: its kind, its inputs by feature name, the name of its output column."""
+
+    kind: Literal["xgboost", "tensorflow", "lightgbm", "python"]
+    inputs: list[Name] | dict[Name, list[Name] | TensorInput]
+    output: Name
+    objective: Literal["regression", "binary", "rank"] = "regression"
+    settings: dict[str, int | float | str | bool | list[int]] = {}
+
+
+class Parameter(Strict):
+    """What an experiment's arm may set."""
+
+    dtype: Dtype
+    default: Any
+    description: str = ""
+
+
+class Fuse(Strict):
+    value: str
+
+
+class Label(Strict):
+    source: Name = Field(alias="from")
+    join: list[Literal["trace", "item"]] = ["trace"]
+    value: Name | None = None
+    scheme: Literal["once", "waited", "fnw", "fnc", "esdfm", "defer", "dfm"] = "once"
+    exposure: Name | None = None
+    wait: str = "0s"
+    attribution: str
+    lateness: str = "0s"
+
+
+class Journal(Strict):
+    """Which candidates keep their features: all of them, the returned ones, or those and a weighted sample."""
+
+    items: Literal["all", "returned", "returned_and_sampled"] = "returned_and_sampled"
+    sample: float = Field(0.05, ge=0, le=1)
+    full: float = Field(0.01, ge=0, le=1, description="Share of requests kept whole, for replay and parity.")
+
+
+class Retrain(Strict):
+    """When a lineage retrains by itself."""
+
+    samples: int = Field(1000, ge=1, description="New samples that trigger.")
+    staleness: str | None = Field(None, description="Event time between the model's newest label and the newest sample.")
+    interval: str = Field("10s", description="Least time between two starts.")
+
+
+class Lineage(Strict):
+    """A series of bundles: which models a retrain of it trains; the others ride along from the newest bundle."""
+
+    train: list[Name] = Field(min_length=1)
+    retrain: Retrain = Retrain()
+    description: str = ""
+
+
+class Declaration(Strict):
+    """An algorithm."""
+
+    algorithm: Name
+    description: str = ""
+    owner: str = "team:saima"
+    use: list[Name] = []
+    sources: dict[Name, Source] = {}
+    request: Request
+    tables: dict[Name, Table] = {}
+    aggregates: dict[Name, Aggregate] = {}
+    resources: Resources = Resources()
+    features: dict[Name, Feature] = Field(min_length=1)
+    models: dict[Name, Model] = {}
+    parameters: dict[Name, Parameter] = {}
+    fuse: Fuse | None = None
+    label: Label | None = None
+    journal: Journal = Journal()
+    lineages: dict[Name, Lineage] = {}
+    top_k: int | None = Field(None, ge=1, description="How many candidates are returned; absent: all, in the given order.")

@@ -1,0 +1,58 @@
+"""Where everything lives and which backend each store has: one file, `saima.toml`, and environment variables."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Settings; an environment variable `SAIMA_<NAME>` wins over `saima.toml`, which wins over the default."""
+
+    model_config = SettingsConfigDict(env_prefix="SAIMA_", toml_file="saima.toml", extra="forbid")
+
+    home: Path = Field(ROOT / "var", description="Folder of all state.")
+    algorithms: Path = Field(ROOT / "algorithms", description="Folder of the users' algorithms.")
+    datasets: Path = Field(ROOT / "datasets", description="Folder of recorded data.")
+    log_backend: str = "sqlite"
+    online_backend: str = "lmdb"
+    tables_backend: str = "delta"
+    registry_url: str = Field("", description="SQLAlchemy address; empty: SQLite under home.")
+    shards: int = Field(1, ge=1, description="Stream worker shards, one process each.")
+    host_workers: int = Field(2, ge=1, description="Processes of the algorithm host.")
+    host_port: int = 3100
+    dagster_port: int = 3000
+    fsync: bool = Field(True, description="Force every commit of the online store to the disk.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order of the sources: arguments, environment, `saima.toml`."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def registry_address(self) -> str:
+        """SQLAlchemy address of the registry."""
+        return self.registry_url or f"sqlite:///{self.home / 'registry.db'}"
+
+
+@cache
+def settings() -> Settings:
+    """The process's settings, read once."""
+    return Settings()
