@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 
 ENVELOPE = ("key", "type", "time", "seq", "id", "appended")
@@ -87,3 +88,9 @@ def to_table(topic: Topic, events: list[Event], appended: int) -> pa.Table:
         for name in topic.fields:
             columns[name].append(event.payload.get(name))
     return pa.table(columns, schema=topic.schema)
+
+
+def to_table_frame(topic: Topic, frame: pl.DataFrame, appended: int) -> pa.Table:
+    """Rows of one topic (envelope but `appended`, and the fields) as an Arrow table in the topic's schema."""
+    columns = frame.with_columns(appended=pl.lit(appended, pl.Int64)).select(topic.schema.names)
+    return columns.to_arrow().cast(topic.schema)

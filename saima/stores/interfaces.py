@@ -25,7 +25,7 @@ class Segment:
     @property
     def last(self) -> int:
         """Offset of the last row."""
-        return self.first + self.table.num_rows - 1
+        return self.first + int(self.table.num_rows) - 1
 
 
 class EventLog(Protocol):
