@@ -1,0 +1,135 @@
+"""Gradient-boosted trees: UBJSON on disk, missing values as NaN, one thread when serving."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from saima.errors import SaimaError
+from saima.learning.model import Model, ModelSpec, Setting, labelled, matrix
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FILE = "model.ubj"
+OBJECTIVES = {"regression": "reg:squarederror", "binary": "binary:logistic", "rank": "rank:ndcg"}
+GROUP = "trace"
+DEFAULTS: dict[str, Setting] = {
+    "rounds": 150,
+    "depth": 6,
+    "eta": 0.08,
+    "min_child_weight": 20.0,
+    "subsample": 0.8,
+    "colsample": 0.5,
+    "reg_lambda": 5.0,
+    "bins": 64,
+    "objective": "",
+    "threads": 1,
+    "increment_rounds": 20,
+    "increment_eta": 0.04,
+    "increment": "add",
+}
+"""Settings: those of a full training; `increment` says what an incremental one does: `add` trees or `refresh` leaves."""
+
+
+@dataclass(frozen=True)
+class XGBoostModel:
+    """A booster and the columns that fill its matrix, in order."""
+
+    booster: Any
+    features: tuple[str, ...]
+    kind: str = "xgboost"
+
+    def predict(self, columns: pl.DataFrame) -> NDArray[np.float64]:
+        """Score rows, float64 [n]; a single row takes about 0.1 ms."""
+        scores = self.booster.inplace_predict(matrix(columns, self.features), missing=np.nan)
+        return np.asarray(scores, dtype=np.float64)
+
+    def save(self, directory: Path) -> None:
+        """Write `model.ubj`, which holds the names of the features."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self.booster.save_model(directory / FILE)
+
+
+@dataclass(frozen=True)
+class XGBoostTrainer:
+    """Trains boosted trees; incrementally by more trees, or by refreshing the leaves of those there are."""
+
+    kind: str = "xgboost"
+
+    def fit(self, samples: pl.DataFrame, spec: ModelSpec, previous: Model | None = None) -> XGBoostModel:
+        """Train on labelled samples; `rank` groups rows by their trace. See Trainer.fit."""
+        import xgboost
+
+        options = spec.options(DEFAULTS)
+        ranking = spec.declaration.objective == "rank"
+        rows = labelled(samples, spec, (GROUP,) if ranking else ())
+        if ranking:
+            rows = rows.sort(GROUP, maintain_order=True)
+        data = xgboost.QuantileDMatrix(
+            matrix(rows, spec.features),
+            label=rows[spec.label].to_numpy(),
+            weight=None if ranking else rows[spec.weight].to_numpy(),
+            qid=rows[GROUP].rle_id().to_numpy() if ranking else None,
+            feature_names=list(spec.features),
+            max_bin=int(options["bins"]),
+            nthread=int(options["threads"]),
+        )
+        params = parameters(options, spec)
+        if previous is None:
+            booster = xgboost.train(params, data, num_boost_round=int(options["rounds"]))
+        else:
+            booster = continued(params, data, options, spec, previous)
+        booster.set_param({"nthread": 1})
+        return XGBoostModel(booster, spec.features)
+
+    def load(self, directory: Path) -> XGBoostModel:
+        """Open `model.ubj`. Raises SaimaError if it is missing or unreadable."""
+        import xgboost
+
+        path = Path(directory) / FILE
+        if not path.is_file():
+            raise SaimaError(f"model file {path} is missing")
+        booster = xgboost.Booster({"nthread": 1})
+        try:
+            booster.load_model(path)
+        except xgboost.core.XGBoostError as error:
+            raise SaimaError(f"model file {path} cannot be read: {str(error).splitlines()[0]}") from error
+        return XGBoostModel(booster, tuple(booster.feature_names or ()))
+
+
+def parameters(options: dict[str, Any], spec: ModelSpec) -> dict[str, Any]:
+    """The booster's parameters under XGBoost's own names."""
+    return {
+        "objective": options["objective"] or OBJECTIVES[spec.declaration.objective],
+        "tree_method": "hist",
+        "max_depth": int(options["depth"]),
+        "eta": float(options["eta"]),
+        "min_child_weight": float(options["min_child_weight"]),
+        "subsample": float(options["subsample"]),
+        "colsample_bytree": float(options["colsample"]),
+        "lambda": float(options["reg_lambda"]),
+        "max_bin": int(options["bins"]),
+        "nthread": int(options["threads"]),
+        "seed": spec.seed,
+    }
+
+
+def continued(params: dict[str, Any], data: Any, options: dict[str, Any], spec: ModelSpec, previous: Model) -> Any:
+    """A booster that goes on from `previous`, whose features must be the same."""
+    import xgboost
+
+    if not isinstance(previous, XGBoostModel) or previous.features != spec.features:
+        raise SaimaError(f"model '{spec.name}': its features have changed, so it cannot go on from the previous one; fit it in full")
+    if options["increment"] == "add":
+        params = {**params, "eta": float(options["increment_eta"])}
+        return xgboost.train(params, data, num_boost_round=int(options["increment_rounds"]), xgb_model=previous.booster)
+    if options["increment"] != "refresh":
+        raise SaimaError(f"model '{spec.name}': setting increment is '{options['increment']}'; it is add or refresh")
+    params = {**params, "process_type": "update", "updater": "refresh", "refresh_leaf": True, "subsample": 1.0}
+    del params["tree_method"]
+    return xgboost.train(params, data, num_boost_round=previous.booster.num_boosted_rounds(), xgb_model=previous.booster)
