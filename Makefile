@@ -1,0 +1,42 @@
+# Everything a person types. `make up` needs only Python >= 3.11 and make.
+PYTHON ?= python3
+SPEED ?= 4320
+DAYS ?= 14
+export UV_PYTHON_DOWNLOADS = never
+BIN := .venv/bin
+
+.PHONY: help up demo test test-all check format lock clean
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.venv/.ready: requirements.lock pyproject.toml serving/client/pyproject.toml
+	@sh .ci/install $(PYTHON)
+
+up: .venv/.ready ## the whole system on live (replayed) traffic; Ctrl-C stops it; SPEED=event seconds a second
+	@$(BIN)/saima up --speed $(SPEED)
+
+demo: .venv/.ready ## 14 replayed days, headless, with kills, that proves itself; FAULT=parity|leak|journal must fail
+	@$(BIN)/saima demo --days $(DAYS) $(if $(FAULT),--fault $(FAULT))
+
+test: .venv/.ready ## the tests, long ones as a sample
+	@$(BIN)/pytest -m "not full"
+
+test-all: .venv/.ready ## the tests in full counts
+	@$(BIN)/pytest
+
+check: .venv/.ready ## lint, format, types, import rules, Dagster definitions
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/dagster definitions validate -w workspace.yaml
+
+format: .venv/.ready ## rewrite the code as the formatter says
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+lock: .venv/.ready ## compile the lock anew: versions and hashes, no address
+	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate --group dev pyproject.toml -o requirements.lock
+
+clean: ## remove the state (var/), not the environment
+	@rm -rf var

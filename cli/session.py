@@ -1,0 +1,165 @@
+"""One running Saima: the processes, the first materialization, and the recorded traffic against them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import httpx
+
+from cli import stack
+from cli.replay import Replayer, Traffic
+from cli.supervisor import Supervisor
+from saima.errors import SaimaError
+from saima.settings import ROOT, Settings
+from saima.stores import open_log, open_online, open_registry, open_tables
+
+_READY_SECONDS = 180.0
+
+
+class Session:
+    """Processes and stores of a run; `say` receives what a person should know."""
+
+    def __init__(self, settings: Settings, algorithm: str, say: Callable[[str], None], fault: str = "") -> None:
+        self.settings = settings
+        self.algorithm = algorithm
+        self.fault = fault
+        self._say = say
+        self.variables = stack.environment(settings, fault)
+        stack.prepare(settings)
+        os.environ.update({name: self.variables[name] for name in ("SAIMA_HOME", "DAGSTER_HOME", "BENTOML_HOME")})
+        self.supervisor = Supervisor(settings.home / "logs", ROOT, say)
+        self.registry = open_registry(settings)
+        self.tables = open_tables(settings)
+        self.log = open_log(settings)
+
+    @property
+    def host_url(self) -> str:
+        """Address of the algorithm host."""
+        return f"http://127.0.0.1:{self.settings.host_port}"
+
+    @property
+    def dagster_url(self) -> str:
+        """Address of Dagster's UI."""
+        return f"http://127.0.0.1:{self.settings.dagster_port}"
+
+    @property
+    def bootstrapped(self) -> bool:
+        """Whether history has been materialized and a version deployed."""
+        return self.registry.deployment().epoch > 0 and self.registry.fact("history") is not None
+
+    def bootstrap(self) -> None:
+        """Materialize history, features, samples, models, bundles, deployment and report through Dagster."""
+        path = self.settings.home / "logs" / "bootstrap.log"
+        arguments = [sys.executable, "-m", "orchestration.bootstrap", self.algorithm]
+        with (
+            path.open("wb") as output,
+            subprocess.Popen(
+                arguments,
+                cwd=ROOT,
+                env={**os.environ, **self.variables, "SAIMA_FAULT": ""},
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
+            ) as process,
+        ):
+            assert process.stdout is not None
+            try:
+                for text in process.stdout:
+                    self._say(text.rstrip())
+            except BaseException:
+                process.terminate()
+                raise
+        if process.returncode:
+            lines = "\n".join(path.read_text(errors="replace").splitlines()[-20:])
+            raise click.ClickException(f"the first materialization failed; {path} ends with\n{lines}")
+
+    def start_streams(self) -> None:
+        """Start the stream worker and the algorithm host."""
+        self.supervisor.start(stack.worker(0, self.variables))
+        self.supervisor.start(stack.host(self.settings, self.variables))
+
+    def start_dagster(self) -> None:
+        """Start Dagster's webserver and daemon."""
+        self.supervisor.start(stack.dagster(self.settings, self.variables))
+
+    def wait_ready(self, stop: threading.Event) -> None:
+        """Wait until the worker has its state and every host process routes a version."""
+        self._wait("worker", lambda: bool(self.registry.statuses("worker/")), stop)
+        self._wait("host", self._hosts_route, stop)
+
+    def replayer(self, traffic: Traffic, speed: float) -> Replayer:
+        """The client that replays the traffic against this session."""
+        from saima_client import Client
+
+        online = open_online(0, self.settings)
+
+        def position() -> int:
+            with online.read() as read:
+                return read.position().get(0, 0)
+
+        client = Client(self.host_url, budget_s=20.0)
+        return Replayer(traffic, self.log, position, client, self.settings.home / "client", speed=speed)
+
+    def stop(self) -> None:
+        """Stop every process and close the stores."""
+        self.supervisor.stop()
+        self.log.close()
+
+    def _hosts_route(self) -> bool:
+        try:
+            if httpx.get(f"{self.host_url}/readyz", timeout=2).status_code != 200:
+                return False
+        except httpx.HTTPError:
+            return False
+        since = (time.time() - 5) * 1000
+        epoch = self.registry.deployment().epoch
+        alive = [status for status in self.registry.statuses("host/").values() if status["updated"] > since]
+        return sum(status.get("epoch") == epoch for status in alive) >= self.settings.host_workers
+
+    def _wait(self, name: str, ready: Callable[[], bool], stop: threading.Event) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        while not ready():
+            if stop.wait(0.1):
+                return
+            self.supervisor.watch()
+            child = self.supervisor.children[name]
+            if child.restarts >= 4 or time.monotonic() > deadline:
+                raise click.ClickException(
+                    f"{name} does not come up ({child.last_exit or 'still starting'}); "
+                    f"{self.supervisor.log(name)} ends with\n{self.supervisor.tail(name)}"
+                )
+
+
+def replay_in_background(
+    replayer: Replayer, start: int, until: int, stop: threading.Event
+) -> tuple[threading.Thread, list[BaseException]]:
+    """Run the replayer on a thread; what it raised is in the returned list after the thread has ended."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            replayer.run(start, until, stop)
+        except (SaimaError, OSError, httpx.HTTPError) as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, name="replay")
+    thread.start()
+    return thread, raised
+
+
+def recordings(settings: Settings, algorithm: str) -> Path:
+    """The folder of an algorithm, or a clear error where it has no recorded traffic."""
+    folder = settings.algorithms / algorithm
+    if not (folder / "sources.py").exists():
+        known = ", ".join(sorted(path.parent.name for path in settings.algorithms.glob("*/sources.py")))
+        raise click.ClickException(
+            f"algorithm '{algorithm}' has no sources.py with recorded events; these have: {known}"
+        )
+    return folder
