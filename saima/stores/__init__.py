@@ -1,1 +1,56 @@
+"""The stores: one seam each (`interfaces`), opened on the backend that the settings name."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from saima.errors import StoreError, suggest
+from saima.settings import Settings
+from saima.settings import settings as process_settings
+
+if TYPE_CHECKING:
+    from saima.stores.log import SqliteLog
+    from saima.stores.online import LmdbStore
+    from saima.stores.registry import SqlRegistry
+    from saima.stores.tables import DeltaTables
+
+__all__ = ["open_log", "open_online", "open_registry", "open_tables"]
+
+
+def open_log(settings: Settings | None = None) -> SqliteLog:
+    """The event log, created if it is not there: `<home>/log/events.db`."""
+    from saima.stores.log import SqliteLog
+
+    chosen = settings or process_settings()
+    _refuse("log_backend", chosen.log_backend, "sqlite")
+    return SqliteLog(chosen.home / "log" / "events.db")
+
+
+def open_online(shard: int = 0, settings: Settings | None = None, writer: bool = False) -> LmdbStore:
+    """The online store of a shard: `<home>/online/shard-<n>/`. Only a writer creates it; there is one at a time."""
+    from saima.stores.online import LmdbStore
+
+    chosen = settings or process_settings()
+    _refuse("online_backend", chosen.online_backend, "lmdb")
+    return LmdbStore(chosen.home / "online" / f"shard-{shard}", writer=writer, sync=chosen.fsync)
+
+
+def open_tables(settings: Settings | None = None) -> DeltaTables:
+    """The offline tables: `<home>/tables/<name>`."""
+    from saima.stores.tables import DeltaTables
+
+    chosen = settings or process_settings()
+    _refuse("tables_backend", chosen.tables_backend, "delta")
+    return DeltaTables(chosen.home / "tables")
+
+
+def open_registry(settings: Settings | None = None) -> SqlRegistry:
+    """The registry, created if it is not there: `<home>/registry.db` or the address that the settings give."""
+    from saima.stores.registry import SqlRegistry
+
+    return SqlRegistry((settings or process_settings()).registry_address)
+
+
+def _refuse(name: str, value: str, known: str) -> None:
+    if value != known:
+        raise StoreError(f"{name}='{value}' is not a backend of this version; use '{known}'{suggest(value, [known])}")
