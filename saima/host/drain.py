@@ -1,0 +1,128 @@
+"""Moves spooled records to the log, its own and those of boots that ended without doing so, each exactly once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from saima.errors import StoreError
+from saima.events import JOURNAL, JOURNAL_TOPIC, Event, to_table
+from saima.host.spool import Record, Spool, abandoned, records
+from saima.stores.interfaces import EventLog
+
+LOG = logging.getLogger("saima.host")
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def faulty() -> bool:
+    """Whether the drill `SAIMA_FAULT=journal` is on: the drainer then loses one record, and the counts must show it."""
+    return os.environ.get("SAIMA_FAULT") == "journal"
+
+
+def event_of(boot: str, record: Record) -> Event:
+    """The journal event of a spooled record; its identity is (boot, number)."""
+    document = json.loads(record.data)
+    payload = {"algorithm": document["algorithm"], "trace": document["trace"], "record": record.data.decode()}
+    return Event(
+        document["trace"], JOURNAL, int(document["time"]), record.number, f"{boot}:{record.number}", payload
+    )
+
+
+def publish(log: EventLog, boot: str, batch: list[Record], now: int) -> None:
+    """Append records to the journal topic; what the log already has from this boot is left out."""
+    if not batch:
+        return
+    done = log.produced(boot)
+    fresh = [record for record in batch if record.number > done]
+    if fresh:
+        table = to_table(JOURNAL_TOPIC, [event_of(boot, record) for record in fresh], now)
+        log.append(JOURNAL, table, (boot, fresh[-1].number))
+
+
+class Drainer(threading.Thread):
+    """Thread that drains one spool every `interval` seconds, and every few seconds those of ended boots.
+
+    A log that refuses keeps the records in the spool; `error` then says why, and the next round tries again.
+    """
+
+    def __init__(
+        self, spool: Spool, log: EventLog, interval: float = 0.05, clock: Callable[[], int] = _now
+    ) -> None:
+        super().__init__(name=f"drain-{spool.boot}", daemon=True)
+        self.spool = spool
+        self.log = log
+        self.journalled = 0
+        self.inherited = 0
+        self.error = ""
+        self._at = 0
+        self._interval = interval
+        self._clock = clock
+        self._halt = threading.Event()
+        self._lose = faulty()
+
+    def run(self) -> None:
+        """Drain until stopped, then once more to the end."""
+        rounds = 0
+        while not self._halt.wait(self._interval):
+            self.attempt()
+            if rounds % max(1, round(2 / self._interval)) == 0:
+                self.inherit()
+            rounds += 1
+        self.attempt()
+
+    def attempt(self) -> bool:
+        """Drain what is there; False where the log refused."""
+        try:
+            self._drain()
+        except StoreError as error:
+            if str(error) != self.error:
+                LOG.warning("the log takes no journal records: %s", error)
+            self.error = str(error)
+            return False
+        self.error = ""
+        return True
+
+    def inherit(self) -> None:
+        """Drain and delete the spools of boots that ended; a torn last record was never answered and is left out."""
+        for boot, path, file in abandoned(self.spool.path.parent):
+            try:
+                batch = list(records(path.read_bytes()))
+                publish(self.log, boot, batch, self._clock())
+                path.unlink(missing_ok=True)
+                self.inherited += len(batch)
+                LOG.info("took over %d journal records of the ended process %s", len(batch), boot)
+            except StoreError as error:
+                self.error = str(error)
+            finally:
+                os.close(file)
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Stop after a last round; the spool's file goes if all of it has reached the log."""
+        self._halt.set()
+        if self.is_alive():
+            self.join(timeout)
+        self.spool.close(remove=self._at == self.spool.size)
+
+    def _drain(self) -> None:
+        while batch := self.spool.read(self._at):
+            kept = batch
+            if self._lose and self.journalled > 100:
+                kept, self._lose = batch[1:], False
+            publish(self.log, self.spool.boot, kept, self._clock())
+            self._at = batch[-1].end
+            self.journalled += len(batch)
+        if self.spool.trim(self._at):
+            self._at = 0
+
+
+def leftover(folder: Path) -> int:
+    """Bytes that wait in spools."""
+    return sum(path.stat().st_size for path in folder.glob("*.spool")) if folder.exists() else 0

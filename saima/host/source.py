@@ -1,0 +1,85 @@
+"""Where the desired state comes from: the registry, or one bundle that serves alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from saima.routing.deployment import AlgorithmState, Deployment, LineageState
+from saima.stores.interfaces import BundleRow, DeploymentRow, Registry
+
+
+class Source(Protocol):
+    """Desired state in, facts out."""
+
+    def deployment(self) -> DeploymentRow: ...
+
+    def bundle(self, publication: int) -> BundleRow: ...
+
+    def publish(self, name: str, document: Mapping[str, Any]) -> None: ...
+
+    def statuses(self, prefix: str) -> dict[str, dict[str, Any]]: ...
+
+    def mark(self, kind: str, document: Mapping[str, Any]) -> None: ...
+
+
+class RegistrySource:
+    """The registry, polled."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def deployment(self) -> DeploymentRow:
+        """The newest document."""
+        return self._registry.deployment()
+
+    def bundle(self, publication: int) -> BundleRow:
+        """A published bundle."""
+        return self._registry.bundle(publication)
+
+    def publish(self, name: str, document: Mapping[str, Any]) -> None:
+        """Publish a process status."""
+        self._registry.set_status(name, document)
+
+    def statuses(self, prefix: str) -> dict[str, dict[str, Any]]:
+        """Statuses of processes."""
+        return self._registry.statuses(prefix)
+
+    def mark(self, kind: str, document: Mapping[str, Any]) -> None:
+        """Append to a history."""
+        self._registry.append_mark(kind, document)
+
+
+class BundleSource:
+    """One bundle, routed for ever: what `bentoml serve <algorithm>:<version>` runs, with no registry."""
+
+    def __init__(self, path: Path, algorithm: str, lineage: str, digest: str, allow_request_time: bool = True) -> None:
+        now = time.time_ns() // 1_000_000
+        state = AlgorithmState(
+            lineages={lineage: LineageState(routed=1)}, default_lineage=lineage, allow_request_time=allow_request_time
+        )
+        document = Deployment(algorithms={algorithm: state}).sealed()
+        self._row = DeploymentRow(1, document, "bundle", "serves alone", now)
+        self._bundle = BundleRow(1, algorithm, lineage, digest, f"{algorithm}:{digest[:12]}", str(path), {}, now)
+        self._statuses: dict[str, dict[str, Any]] = {}
+
+    def deployment(self) -> DeploymentRow:
+        """The one document."""
+        return self._row
+
+    def bundle(self, publication: int) -> BundleRow:
+        """The one bundle."""
+        return self._bundle
+
+    def publish(self, name: str, document: Mapping[str, Any]) -> None:
+        """Keep the status for this process's own pages."""
+        self._statuses[name] = {**document, "updated": time.time_ns() // 1_000_000}
+
+    def statuses(self, prefix: str) -> dict[str, dict[str, Any]]:
+        """Status of this process."""
+        return {name: status for name, status in self._statuses.items() if name.startswith(prefix)}
+
+    def mark(self, kind: str, document: Mapping[str, Any]) -> None:
+        """Nothing remembers a history here."""
