@@ -10,7 +10,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -24,7 +23,7 @@ from cli.session import Session, replay_in_background
 from cli.terminal import line
 from cli.traffic import load_traffic
 from cli.up import Meter
-from saima.settings import Settings, settings
+from saima.settings import settings
 
 _DAY = 86_400_000
 FAULTS = ("parity", "leak", "journal")
