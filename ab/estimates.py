@@ -15,7 +15,8 @@ class Estimate:
 
     control, treatment: means (adjusted where there is a covariate). effect: treatment - control. lower, upper: its
     interval; None is unbounded. relative_*: the effect over |control|, its interval on the log scale; None where
-    control is 0, or, for the interval, where a mean is not positive. variance_*: of one unit. theta: the covariate's weight.
+    control is 0, or, for the interval, where a mean is not positive. variance_*: of one unit.
+    theta: the covariate's weight.
     """
 
     control: float

@@ -11,7 +11,7 @@ from ab.estimates import Alternative, NoResult
 
 @dataclass(frozen=True, slots=True)
 class ConfidenceSequence:
-    """An always-valid interval of one look; None is unbounded. rho tunes the width and is fixed before the first look."""
+    """An always-valid interval of one look; None is unbounded. rho tunes its width and never changes."""
 
     rho: float
     half_width: float

@@ -1,0 +1,79 @@
+"""Who was exposed to which arm: from the journal of decisions, and from the samples that they became."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+_RECORD = pl.Struct(
+    {
+        "unit": pl.String,
+        "experiment": pl.String,
+        "arm": pl.String,
+        "reason": pl.String,
+        "time": pl.Int64,
+        "answered": pl.Int64,
+        "degraded": pl.List(pl.String),
+        "shadow": pl.Boolean,
+        "override": pl.Boolean,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """Units of an experiment: `frame` has unit, arm, time (first exposure, int64 ms); mixed counts those left out."""
+
+    frame: pl.DataFrame
+    mixed: int
+
+    def counts(self, arms: list[str]) -> list[int]:
+        """Units by arm, in the order of `arms`."""
+        seen = dict(self.frame.group_by("arm").len().iter_rows())
+        return [seen.get(arm, 0) for arm in arms]
+
+
+def from_journal(journal: pl.LazyFrame, experiment: str) -> pl.LazyFrame:
+    """Exposures of an experiment: trace, unit, arm, time; one row a trace, its earliest answer.
+
+    `journal` has trace and record (JSON text of the decision). Overrides, shadow and degraded answers are never
+    exposures, nor is a unit that the hash did not place.
+    """
+    record = pl.col("record").str.json_decode(_RECORD)
+    # A cheap look at the text first: most of a record is features, and decoding them all would cost the most.
+    rows = journal.filter(pl.col("record").str.contains(f'"{experiment}"', literal=True))
+    return (
+        rows.select("trace", record.alias("r"))
+        .select("trace", *(pl.col("r").struct.field(name) for name in _RECORD.to_schema()))
+        .filter(
+            (pl.col("experiment") == experiment)
+            & (pl.col("reason") == "hashed")
+            & ~pl.col("shadow").fill_null(False)
+            & ~pl.col("override").fill_null(False)
+            & (pl.col("degraded").list.len().fill_null(0) == 0)
+        )
+        .sort("answered", maintain_order=True)
+        .unique("trace", keep="first", maintain_order=True)
+        .select("trace", "unit", "arm", "time")
+    )
+
+
+def from_samples(samples: pl.LazyFrame, experiment: str) -> pl.LazyFrame:
+    """The same from samples alone, where there is no journal: what has a label yet."""
+    return (
+        samples.filter((pl.col("experiment") == experiment) & pl.col("unit").is_not_null() & (pl.col("arm") != ""))
+        .select("trace", "unit", "arm", "time")
+        .unique("trace", keep="first")
+    )
+
+
+def units(exposures: pl.LazyFrame) -> Units:
+    """One row a unit with its arm and first exposure; a unit seen in several arms is counted and left out."""
+    seen = (
+        exposures.group_by("unit")
+        .agg(pl.col("arm").n_unique().alias("arms"), pl.col("arm").first(), pl.col("time").min())
+        .collect()
+    )
+    mixed = int((seen["arms"] > 1).sum())
+    return Units(seen.filter(pl.col("arms") == 1).select("unit", "arm", "time").sort("time", "unit"), mixed)

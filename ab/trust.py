@@ -1,0 +1,142 @@
+"""May the comparison be believed? Asked first; a failed check is the report's headline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tea_tasting.aggr import Aggregates
+
+from ab import means, multiplicity, srm
+from ab.estimates import NoResult
+from ab.exposure import Units
+from ab.wording import number, p_value, percent
+from saima.routing.experiments import Experiment
+
+Status = Literal["pass", "warn", "fail", "unknown"]
+
+SUSPICION = 0.001
+"""A trust check fails below this p-value: it is asked of every report, so a twentieth would cry wolf."""
+
+ENOUGH = 100
+"""Units of the smallest arm below which a result is called early."""
+
+ALIKE = 0.1
+"""Standardised difference above which groups are called unlike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One trust check: its name, how it ended, and a sentence that says what was seen."""
+
+    name: str
+    status: Status
+    sentence: str
+    p_value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Standardised difference of one quantity before exposure, treatment against control."""
+
+    name: str
+    arm: str
+    value: float
+    p_adjusted: float
+
+
+def check_ratio(experiment: Experiment, counts: Sequence[int], counted: str) -> Check:
+    """Sample-ratio mismatch: do the arms' sizes fit their weights? `counted` says what was counted."""
+    test = srm.srm_sequential if experiment.analysis.method == "sequential" else srm.srm
+    result = test(counts, [arm.weight for arm in experiment.arms.values()])
+    total = sum(counts)
+    if isinstance(result, NoResult):
+        return Check("Sample ratio", "unknown", f"Cannot be tested: {result.reason}.")
+    sizes = ", ".join(
+        f"{name} {count:,} ({percent(count / total)}, designed {arm.weight:g} %)"
+        for (name, arm), count in zip(experiment.arms.items(), counts, strict=True)
+    )
+    if result.p_value < SUSPICION:
+        sentence = f"The arms' sizes do not fit the design, by {counted}: {sizes}; p {p_value(result.p_value)}."
+        return Check("Sample ratio", "fail", sentence, result.p_value)
+    return Check("Sample ratio", "pass", f"As designed, by {counted}: {sizes}.", result.p_value)
+
+
+def check_arms(units: Units) -> Check:
+    """Units that saw several arms."""
+    total = units.frame.height + units.mixed
+    if not units.mixed:
+        return Check("One arm a unit", "pass", f"None of {total:,} units saw two arms.")
+    share = units.mixed / total
+    sentence = f"{units.mixed:,} of {total:,} units ({percent(share)}) saw several arms and are left out."
+    return Check("One arm a unit", "fail" if share > 0.01 else "warn", sentence)
+
+
+def check_join(arms: Sequence[str], exposed: Sequence[int], joined: Sequence[int]) -> Check:
+    """Did outcomes reach their decisions equally in every arm? Counts of mature exposures, and of those joined."""
+    if not sum(exposed):
+        return Check("Join rate", "unknown", "No exposure is old enough for its outcome to be known.")
+    rates = ", ".join(
+        f"{arm} {percent(hits / seen) if seen else '–'}" for arm, seen, hits in zip(arms, exposed, joined, strict=True)
+    )
+    rows = [
+        (seen, hits / seen, hits / seen * (1 - hits / seen))
+        for seen, hits in zip(exposed, joined, strict=True)
+        if seen > 1
+    ]
+    p_values = [
+        result.p_value
+        for row in rows[1:]
+        if not isinstance(result := means.from_units(rows[0], row, distribution="normal"), NoResult)
+    ]
+    worst = min(multiplicity.adjust(p_values), default=None)
+    if worst is not None and worst < SUSPICION:
+        sentence = f"Outcomes are missing unequally: {rates} of mature exposures have one; p {p_value(worst)}."
+        return Check("Join rate", "fail", sentence, worst)
+    return Check("Join rate", "pass", f"Mature exposures with an outcome: {rates}.", worst)
+
+
+def check_size(arms: Sequence[str], counts: Sequence[int]) -> Check:
+    """Is there enough to say anything?"""
+    least = min(counts, default=0)
+    smallest = arms[list(counts).index(least)] if counts else ""
+    if least < 2:
+        return Check("Enough data", "unknown", f"Arm {smallest} has {least} units with an outcome.")
+    if least < ENOUGH:
+        return Check("Enough data", "warn", f"Early: arm {smallest} has {least} units with an outcome so far.")
+    return Check("Enough data", "pass", f"The smallest arm, {smallest}, has {least:,} units with an outcome.")
+
+
+def differences(moments: Mapping[tuple[object, ...], Aggregates], arms: Sequence[str]) -> list[Difference]:
+    """Standardised differences of every quantity of every arm against the first, greatest first; p adjusted by Holm."""
+    control = moments.get((arms[0],))
+    found: list[tuple[str, str, float, float]] = []
+    for arm in arms[1:]:
+        treatment = moments.get((arm,))
+        if control is None or treatment is None:
+            continue
+        for name in control.mean_:
+            result = means.compare(control, treatment, name)
+            if isinstance(result, NoResult):
+                continue
+            pooled = ((result.variance_control + result.variance_treatment) / 2) ** 0.5
+            found.append((name, arm, result.effect / pooled, result.p_value))
+    adjusted = multiplicity.adjust([row[3] for row in found])
+    rows = [Difference(name, arm, value, p) for (name, arm, value, _), p in zip(found, adjusted, strict=True)]
+    return sorted(rows, key=lambda row: -abs(row.value))
+
+
+def check_balance(found: Sequence[Difference]) -> Check:
+    """Were the groups alike before they were treated differently?"""
+    if not found:
+        return Check("Alike before", "unknown", "There is nothing from before the exposure to compare.")
+    first, worst = found[0], min(row.p_adjusted for row in found)
+    largest = f"{first.name} by {number(abs(first.value), 2)} standard deviations"
+    if worst < SUSPICION:
+        culprit = min(found, key=lambda row: row.p_adjusted)
+        sentence = f"The groups differ before exposure: {culprit.name}, p {p_value(worst)} after Holm's correction."
+        return Check("Alike before", "fail", sentence, worst)
+    if abs(first.value) > ALIKE:
+        return Check("Alike before", "warn", f"Of {len(found)} quantities the most unlike is {largest}.", worst)
+    return Check("Alike before", "pass", f"{len(found)} quantities compared; the most unlike is {largest}.", worst)
