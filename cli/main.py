@@ -12,7 +12,7 @@ from saima.errors import SaimaError, suggest
 COMMANDS = {
     "up": ("cli.up:up", "Start everything on recorded events as live traffic."),
     "demo": ("cli.demo:demo", "Run two replayed weeks headless, kill processes in mid-run, prove the counts."),
-    "replay": ("cli.demo:replay", "Replay recorded events against a running system."),
+    "replay": ("cli.play:replay", "Replay recorded events against a running system."),
     "status": ("cli.status:status", "What runs, what is routed, what was retrained."),
     "new": ("cli.new:new", "Scaffold an algorithm that passes its own tests."),
     "check": ("cli.check:check", "Validate a declaration; `check parity` compares logged and recomputed features."),

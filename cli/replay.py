@@ -93,7 +93,7 @@ class Replayer:
     def run(self, start: int, until: int, stop: threading.Event) -> None:
         """Replay [start, until); `speed` is event seconds a second, 0 as fast as it goes. Ends early on `stop`."""
         cursors = {topic: self._log.produced(self._producer(topic)) + 1 for topic in self._traffic.events}
-        resume = self._resume(start)
+        resume = self.resume(start)
         rows = self._requests_by_time(resume, until)
         origin, wall = resume, time.monotonic()
         with (self._folder / "answered.jsonl").open("a", buffering=1) as answered:
@@ -183,7 +183,8 @@ class Replayer:
         fresh.write_text(json.dumps({"time": moment}))
         fresh.replace(path)
 
-    def _resume(self, start: int) -> int:
+    def resume(self, start: int) -> int:
+        """Where a replay from `start` goes on: after the last moment whose questions were all answered."""
         path = self._folder / "replay.json"
         if not path.exists():
             return start

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 import httpx
@@ -19,6 +18,7 @@ from cli.supervisor import Supervisor
 from saima.errors import SaimaError
 from saima.settings import ROOT, Settings
 from saima.stores import open_log, open_online, open_registry, open_tables
+from saima.stores.interfaces import EventLog
 
 _READY_SECONDS = 180.0
 
@@ -96,16 +96,7 @@ class Session:
 
     def replayer(self, traffic: Traffic, speed: float) -> Replayer:
         """The client that replays the traffic against this session."""
-        from saima_client import Client
-
-        online = open_online(0, self.settings)
-
-        def position() -> int:
-            with online.read() as read:
-                return read.position().get(0, 0)
-
-        client = Client(self.host_url, budget_s=20.0)
-        return Replayer(traffic, self.log, position, client, self.settings.home / "client", speed=speed)
+        return client_replayer(self.settings, self.log, traffic, speed)
 
     def stop(self) -> None:
         """Stop every process and close the stores."""
@@ -137,6 +128,20 @@ class Session:
                 )
 
 
+def client_replayer(settings: Settings, log: EventLog, traffic: Traffic, speed: float) -> Replayer:
+    """A replayer whose barrier is the online store's position and whose predictions go to the host over HTTP."""
+    from saima_client import Client
+
+    online = open_online(0, settings)
+
+    def position() -> int:
+        with online.read() as read:
+            return read.position().get(0, 0)
+
+    client = Client(f"http://127.0.0.1:{settings.host_port}", budget_s=20.0)
+    return Replayer(traffic, log, position, client, settings.home / "client", speed=speed)
+
+
 def replay_in_background(
     replayer: Replayer, start: int, until: int, stop: threading.Event
 ) -> tuple[threading.Thread, list[BaseException]]:
@@ -152,14 +157,3 @@ def replay_in_background(
     thread = threading.Thread(target=run, name="replay")
     thread.start()
     return thread, raised
-
-
-def recordings(settings: Settings, algorithm: str) -> Path:
-    """The folder of an algorithm, or a clear error where it has no recorded traffic."""
-    folder = settings.algorithms / algorithm
-    if not (folder / "sources.py").exists():
-        known = ", ".join(sorted(path.parent.name for path in settings.algorithms.glob("*/sources.py")))
-        raise click.ClickException(
-            f"algorithm '{algorithm}' has no sources.py with recorded events; these have: {known}"
-        )
-    return folder

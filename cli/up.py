@@ -46,7 +46,7 @@ def up(algorithm: str, speed: float, days: int) -> None:
         check_ports({"SAIMA_DAGSTER_PORT": chosen.dagster_port, "SAIMA_HOST_PORT": chosen.host_port})
         traffic, span = load_traffic(chosen, algorithm)
         session = Session(chosen, algorithm, say)
-        with _interruptible() as stop:
+        with interruptible() as stop:
             try:
                 _start(session, say, stop)
                 until = span[1] if not days else min(span[1], span[0] + days * _DAY)
@@ -122,7 +122,7 @@ class Meter:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[threading.Event]:
+def interruptible() -> Iterator[threading.Event]:
     """An event that the first Ctrl-C or SIGTERM sets; the second one interrupts at once."""
     stop = threading.Event()
 
