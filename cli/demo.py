@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -88,7 +88,7 @@ def _replay(
     session: Session,
     replayer: Replayer,
     span: tuple[int, int],
-    plan: list[tuple[float, Callable[[Session], str]]],
+    plan: Sequence[tuple[float, Callable[[Session], str]]],
     stop: threading.Event,
     say: Callable[[str], None],
     memory: Memory,

@@ -112,7 +112,8 @@ class Session:
         since = (time.time() - 5) * 1000
         epoch = self.registry.deployment().epoch
         alive = [status for status in self.registry.statuses("host/").values() if status["updated"] > since]
-        return sum(status.get("epoch") == epoch for status in alive) >= self.settings.host_workers
+        routed = sum(status.get("epoch") == epoch for status in alive)
+        return routed >= self.settings.host_workers
 
     def _wait(self, name: str, ready: Callable[[], bool], stop: threading.Event) -> None:
         deadline = time.monotonic() + _READY_SECONDS

@@ -37,5 +37,5 @@ def load_traffic(settings: Settings, algorithm: str, leak: bool = False) -> tupl
         early = {table.source for table in declared.tables.values() if table.known_at}
         for name in early:
             events[name] = events[name].with_columns(pl.col("time") - _HOUR)
-    end = max(int(frame["time"].max() or 0) for frame in events.values()) + 1  # type: ignore[call-overload]
+    end = max(int(frame["time"].to_numpy().max()) for frame in events.values()) + 1
     return Traffic(algorithm, topics(declared), events, asking[0], fields), (recording.history_end, end)

@@ -81,7 +81,7 @@ def experiment_verdict(session: Session) -> dict[str, Any]:
 
     samples = session.tables.scan(f"{session.algorithm}/samples")
     experiments = load_experiments(session.settings.algorithms / session.algorithm)
-    return {experiment.experiment: build(experiment, samples).verdict for experiment in experiments}
+    return {name: build(experiment, samples).verdict for name, experiment in experiments.items()}
 
 
 def judge(found: dict[str, Any]) -> list[str]:
