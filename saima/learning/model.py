@@ -142,8 +142,8 @@ def labelled(samples: pl.DataFrame, spec: ModelSpec, extra: tuple[str, ...] = ()
 def matrix(columns: pl.DataFrame, names: tuple[str, ...]) -> NDArray[np.float32]:
     """Columns as one C-ordered float32 matrix [n, features]; null becomes NaN. One row costs some 30 microseconds."""
     if columns.height == 1:
-        row = columns.select(names).row(0)
-        return np.array([row], dtype=np.float32)
+        row = dict(zip(columns.columns, columns.row(0), strict=True))
+        return np.array([[row[name] for name in names]], dtype=np.float32)
     out = np.empty((columns.height, len(names)), dtype=np.float32)
     for index, name in enumerate(names):
         out[:, index] = columns.get_column(name).cast(pl.Float32).to_numpy()

@@ -107,7 +107,7 @@ def build(architecture: Architecture, seed: int) -> Any:
     flow = layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
     for depth, units in enumerate(architecture.hidden):
         start = keras.initializers.GlorotUniform(seed=seed * 101 + depth)
-        flow = layers.Dense(units, activation="relu", kernel_initializer=start)(flow)
+        flow = layers.Dense(units, activation="relu", kernel_initializer=start, name=f"hidden_{depth}")(flow)
         if architecture.dropout:
             flow = layers.Dropout(architecture.dropout, seed=seed * 101 + depth)(flow)
     start = keras.initializers.GlorotUniform(seed=seed * 101 + 97)

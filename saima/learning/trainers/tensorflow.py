@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -49,3 +48,201 @@ def tensorflow() -> Any:
     except RuntimeError:  # somebody has used TensorFlow in this process before; its threads stay as they are
         pass
     return tf
+
+
+@dataclass(frozen=True)
+class TensorFlowModel:
+    """A network: its architecture and weights, and the function that scores tensors by name."""
+
+    architecture: Architecture
+    weights: tuple[NDArray[np.float32], ...]
+    serve: Any = field(repr=False)
+    holder: Any = field(repr=False)
+    kind: str = "tensorflow"
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Columns that `predict` reads."""
+        return self.architecture.features
+
+    def predict(self, columns: pl.DataFrame) -> NDArray[np.float64]:
+        """Score rows, float64 [n]; a single row takes about 1 ms."""
+        tf = tensorflow()
+        tensors = {name: tf.constant(values) for name, values in arrays(columns, self.architecture).items()}
+        return np.asarray(self.serve(**tensors)["score"], dtype=np.float64)
+
+    def save(self, directory: Path) -> None:
+        """Write `saved_model/` (signature `serving_default`: named tensors in, `score` out), architecture and weights."""
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / ARCHITECTURE).write_text(json.dumps(self.architecture.to_json()))
+        np.savez(directory / WEIGHTS, *self.weights)
+        tensorflow().saved_model.save(
+            self.holder, str(directory / SAVED), signatures={"serving_default": self.serve}
+        )
+
+
+@dataclass(frozen=True)
+class TensorFlowTrainer:
+    """Trains networks; incrementally by going on from the previous weights at a lower rate."""
+
+    kind: str = "tensorflow"
+
+    def fit(self, samples: pl.DataFrame, spec: ModelSpec, previous: Model | None = None) -> TensorFlowModel:
+        """Train on labelled samples with Adam and a falling rate. See Trainer.fit."""
+        options = spec.options(DEFAULTS)
+        rows = labelled(samples, spec)
+        labels = rows[spec.label].to_numpy().astype(np.float32)
+        if previous is None:
+            architecture = designed(rows, labels, spec, options)
+            epochs, rate = int(options["epochs"]), float(options["rate"])
+        else:
+            architecture = continued(spec, previous)
+            epochs, rate = int(options["increment_epochs"]), float(options["increment_rate"])
+        tensorflow()
+        network = build(architecture, spec.seed)
+        if isinstance(previous, TensorFlowModel):
+            network.set_weights(list(previous.weights))
+        descend(network, architecture, rows, labels, rows[spec.weight].to_numpy(), spec.seed, epochs, rate, options)
+        return served(network, architecture)
+
+    def load(self, directory: Path) -> TensorFlowModel:
+        """Open what `save` wrote. Raises SaimaError if a file is missing or unreadable."""
+        tf = tensorflow()
+        directory = Path(directory)
+        for name in (ARCHITECTURE, WEIGHTS, SAVED):
+            if not (directory / name).exists():
+                raise SaimaError(f"model file {directory / name} is missing")
+        try:
+            architecture = Architecture.from_json(json.loads((directory / ARCHITECTURE).read_text()))
+            with np.load(directory / WEIGHTS, allow_pickle=False) as stored:
+                weights = tuple(stored[name] for name in stored.files)
+            holder = tf.saved_model.load(str(directory / SAVED))
+        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+            raise SaimaError(f"model in {directory} cannot be read: {str(error).splitlines()[0]}") from error
+        return TensorFlowModel(architecture, weights, holder.signatures["serving_default"], holder)
+
+
+def arrays(columns: pl.DataFrame, architecture: Architecture) -> dict[str, NDArray[Any]]:
+    """Columns as the graph's tensors by name: float32 [n, k] with NaN for missing, int64 [n, k] with -1 for missing."""
+    tensors: dict[str, NDArray[Any]]
+    if columns.height == 1:  # column by column, a single row would cost over a millisecond
+        row = dict(zip(columns.columns, columns.row(0), strict=True))
+        tensors = {d.name: np.array([[row[name] for name in d.features]], dtype=np.float32) for d in architecture.dense}
+        for ids in architecture.ids:
+            known = [-1 if row[name] is None else row[name] for name in ids.features]
+            tensors[ids.name] = np.array([known], dtype=np.int64)
+        return tensors
+    tensors = {d.name: matrix(columns, d.features) for d in architecture.dense}
+    for ids in architecture.ids:
+        values = [columns[name].cast(pl.Int64).fill_null(-1).to_numpy() for name in ids.features]
+        tensors[ids.name] = np.stack(values, axis=1)
+    return tensors
+
+
+def designed(
+    rows: pl.DataFrame, labels: NDArray[np.float32], spec: ModelSpec, options: dict[str, Any]
+) -> Architecture:
+    """The architecture that fits a declaration and its samples: integer tensors become embeddings."""
+    inputs = spec.declaration.inputs
+    dense, ids = [], []
+    for name, features in spec.tensors.items():
+        declared = inputs[name] if isinstance(inputs, dict) else None
+        if getattr(declared, "tensor", "float32") == "int64":
+            top = max(int(rows[feature].max() or 0) for feature in features)  # type: ignore[arg-type]
+            width = min(int(options["embedding"]), (top + 2) // 2)
+            ids.append(Ids(name, features, top + 1, width))
+        else:
+            dense.append(standardise(name, features, matrix(rows, features)))
+    regression = spec.declaration.objective == "regression"
+    return Architecture(
+        tuple(dense),
+        tuple(ids),
+        tuple(int(units) for units in options["hidden"]),
+        float(options["dropout"]),
+        spec.declaration.objective,
+        float(labels.mean()) if regression else 0.0,
+        max(float(labels.std()), 1e-6) if regression else 1.0,
+    )
+
+
+def continued(spec: ModelSpec, previous: Model) -> Architecture:
+    """The previous model's architecture, if it fits the declaration still."""
+    tensors = spec.tensors
+    if not isinstance(previous, TensorFlowModel) or tensors != {
+        t.name: t.features for name in tensors for t in (*previous.architecture.dense, *previous.architecture.ids) if t.name == name
+    }:
+        raise SaimaError(f"model '{spec.name}': its inputs have changed, so it cannot go on from the previous one; fit it in full")
+    return previous.architecture
+
+
+def descend(
+    network: Any,
+    architecture: Architecture,
+    rows: pl.DataFrame,
+    labels: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    seed: int,
+    epochs: int,
+    rate: float,
+    options: dict[str, Any],
+) -> None:
+    """Minimise the loss in place: Adam with decay, the rate falling along a cosine, rows shuffled by the seed."""
+    tf = tensorflow()
+    import keras
+
+    batch = min(int(options["batch"]), labels.size)
+    steps = labels.size // batch
+    schedule = keras.optimizers.schedules.CosineDecay(rate, epochs * steps, alpha=0.02)
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=float(options["decay"]))
+    optimizer.build(network.trainable_variables)
+    tensors = {name: tf.constant(values) for name, values in arrays(rows, architecture).items()}
+    targets = tf.constant((labels - architecture.offset) / architecture.spread)
+    importance = tf.constant(weights)
+    corner = float(options["huber"])
+    kind = "log" if architecture.objective == "binary" else str(options["loss"])
+    if kind not in ("log", "huber", "squared"):
+        raise SaimaError(f"setting loss is '{kind}'; it is huber or squared")
+
+    def loss(target: Any, output: Any) -> Any:
+        if kind == "log":
+            return tf.nn.sigmoid_cross_entropy_with_logits(target, output)
+        error = tf.abs(target - output)
+        if kind == "squared":
+            return 0.5 * error * error
+        return tf.where(error <= corner, 0.5 * error * error, corner * (error - 0.5 * corner))
+
+    @tf.function
+    def epoch(order: Any) -> None:
+        for index in tf.range(steps):
+            chosen = order[index * batch : (index + 1) * batch]
+            with tf.GradientTape() as tape:
+                output = network({name: tf.gather(value, chosen) for name, value in tensors.items()}, training=True)
+                row_loss = loss(tf.gather(targets, chosen), output[:, 0])
+                total = tf.reduce_mean(row_loss * tf.gather(importance, chosen))
+            gradients = tape.gradient(total, network.trainable_variables)
+            optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
+
+    shuffle = np.random.default_rng(seed)
+    for _ in range(epochs):
+        epoch(tf.constant(shuffle.permutation(labels.size).astype(np.int32)))
+
+
+def served(network: Any, architecture: Architecture) -> TensorFlowModel:
+    """The network with its signature: named tensors in, `score` in the label's unit (or a chance) out."""
+    tf = tensorflow()
+    shapes = {
+        **{d.name: tf.TensorSpec((None, len(d.features)), tf.float32, name=d.name) for d in architecture.dense},
+        **{i.name: tf.TensorSpec((None, len(i.features)), tf.int64, name=i.name) for i in architecture.ids},
+    }
+
+    def score(**tensors: Any) -> dict[str, Any]:
+        output = network(tensors, training=False)[:, 0]
+        if architecture.objective == "binary":
+            return {"score": tf.sigmoid(output)}
+        return {"score": output * architecture.spread + architecture.offset}
+
+    holder = tf.Module()
+    holder.network = network
+    serve = tf.function(score, autograph=False).get_concrete_function(**shapes)
+    weights = tuple(np.asarray(value, dtype=np.float32) for value in network.get_weights())
+    return TensorFlowModel(architecture, weights, serve, holder)
