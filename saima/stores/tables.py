@@ -75,7 +75,7 @@ class DeltaTables:
         return -1 if handle is None else _app_version(handle, app)
 
     def replace(self, name: str, frame: pl.DataFrame, where: str | None = None) -> None:
-        """Overwrite the table and its columns, or the rows that fit a SQL predicate, which the new rows must fit too."""
+        """Overwrite the table and its columns, or the rows that fit a SQL predicate, which all new rows must fit."""
 
         def write() -> None:
             handle = self._handle(name)
