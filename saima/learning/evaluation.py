@@ -135,7 +135,7 @@ def gate(
     it passes, saying so. `metric` is mae, rmse or auc (of which more is better).
     """
     if champion is None:
-        return Verdict(True, f"no champion to beat; {metric} {_text(getattr(candidate, metric))} on {candidate.rows} rows")
+        return Verdict(True, f"no champion; {metric} {_text(getattr(candidate, metric))} on {candidate.rows} rows")
     if candidate.rows != champion.rows:
         raise SaimaError(f"candidate measured on {candidate.rows} rows, champion on {champion.rows}: not the same rows")
     if candidate.rows < least_rows:

@@ -65,7 +65,9 @@ def fresh(samples: pl.LazyFrame, since: DataState | None, partition: int = 0) ->
     return samples.filter(pl.col("offset") > since.position.get(partition, 0))
 
 
-def with_replay(samples: pl.DataFrame, since: DataState | None, share: float, seed: int, partition: int = 0) -> pl.DataFrame:
+def with_replay(
+    samples: pl.DataFrame, since: DataState | None, share: float, seed: int, partition: int = 0
+) -> pl.DataFrame:
     """Rows of an incremental training: every fresh one, and a share of the old ones so that they are not forgotten.
 
     `share` is the number of old rows drawn for each fresh one (2.0: two old for one fresh). Row order is kept.

@@ -57,7 +57,7 @@ def fnw(p: ArrayLike) -> Weights:
 
 
 def fnc(q: ArrayLike) -> NDArray[np.float64]:
-    """Fake negative calibration: what a model trained plainly on FNW's rows means, p = q / (1 - q), at most 1 - 1e-6."""
+    """Fake negative calibration: what a model trained plainly on FNW's rows means, q / (1 - q), at most 1 - 1e-6."""
     q = np.asarray(q, dtype=np.float64)
     return np.minimum(q / np.maximum(1.0 - q, np.finfo(np.float64).tiny), CEILING)
 

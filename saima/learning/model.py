@@ -66,7 +66,9 @@ class ModelSpec:
         return {**defaults, **chosen}
 
 
-def spec_of(declaration: Declaration, model: str, seed: int = 0, settings: Mapping[str, Setting] | None = None) -> ModelSpec:
+def spec_of(
+    declaration: Declaration, model: str, seed: int = 0, settings: Mapping[str, Setting] | None = None
+) -> ModelSpec:
     """The recipe of a declared model. Raises SaimaError if the declaration has no such model."""
     if model not in declaration.models:
         raise SaimaError(
@@ -118,7 +120,7 @@ class Trainer(Protocol):
 
 
 def labelled(samples: pl.DataFrame, spec: ModelSpec, extra: tuple[str, ...] = ()) -> pl.DataFrame:
-    """Rows that can be learned from: features, `label` float32 and `weight` float32 (and `extra` columns), no null label.
+    """Rows that can be learned from: features, `extra` columns, label and weight as float32, no label missing.
 
     Raises SaimaError naming the missing columns, or when no labelled row is left.
     """

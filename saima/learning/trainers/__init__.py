@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from saima.errors import SaimaError, suggest
-from saima.learning.model import Model, ModelSpec, Trainer, spec_of
+from saima.learning.model import Model, ModelSpec, Setting, Trainer, spec_of
 
-__all__ = ["Model", "ModelSpec", "Trainer", "spec_of", "trainer"]
+__all__ = ["Model", "ModelSpec", "Setting", "Trainer", "spec_of", "trainer"]
 
 TRAINED = ("xgboost", "tensorflow")
 

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dense:
-    """A tensor of numbers, float32 [n, len(features)]; `mean` and `scale` standardise it, `middle` fills its gaps."""
+    """A tensor of numbers, float32 [n, len(features)]; `middle` and `scale` standardise it,
+    `middle` fills its gaps."""
 
     name: str
     features: tuple[str, ...]
     middle: tuple[float, ...]
-    mean: tuple[float, ...]
     scale: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Ids:
-    """A tensor of identifiers, int64 [n, len(features)]: an embedding of `size` rows; others than 0..size-1 count as 0."""
+    """A tensor of identifiers, int64 [n, len(features)]: an embedding of `size` rows; others count as 0."""
 
     name: str
     features: tuple[str, ...]
@@ -61,7 +61,10 @@ class Architecture:
     def from_json(cls, document: Mapping[str, Any]) -> Architecture:
         """What `to_json` wrote."""
         return cls(
-            tuple(Dense(**{k: tuple(v) if isinstance(v, list) else v for k, v in d.items()}) for d in document["dense"]),
+            tuple(
+                Dense(d["name"], *(tuple(d[part]) for part in ("features", "middle", "scale")))
+                for d in document["dense"]
+            ),
             tuple(Ids(d["name"], tuple(d["features"]), d["size"], d["width"]) for d in document["ids"]),
             tuple(document["hidden"]),
             document["dropout"],
@@ -83,7 +86,7 @@ def standardise(name: str, features: tuple[str, ...], values: NDArray[np.float32
         if known.size:
             low, middle[column], high = np.percentile(known, (25, 50, 75))
             reach[column] = high - low if high > low else max(float(known.std()), 1e-6)
-    return Dense(name, features, *(tuple(float(x) for x in v) for v in (middle, middle, reach)))
+    return Dense(name, features, *(tuple(float(x) for x in v) for v in (middle, reach)))
 
 
 def build(architecture: Architecture, seed: int) -> Any:
@@ -96,8 +99,8 @@ def build(architecture: Architecture, seed: int) -> Any:
     for dense in architecture.dense:
         tensor = inputs[dense.name] = keras.Input((len(dense.features),), name=dense.name, dtype="float32")
         missing = ops.isnan(tensor)
-        filled = ops.where(missing, np.array(dense.middle, np.float32), tensor)
-        scaled = ops.arcsinh((filled - np.array(dense.mean, np.float32)) / np.array(dense.scale, np.float32))
+        middle, scale = np.array(dense.middle, np.float32), np.array(dense.scale, np.float32)
+        scaled = ops.arcsinh((ops.where(missing, middle, tensor) - middle) / scale)
         parts += [scaled, ops.cast(missing, "float32")]
     for ids in architecture.ids:
         tensor = inputs[ids.name] = keras.Input((len(ids.features),), name=ids.name, dtype="int64")

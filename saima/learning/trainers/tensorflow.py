@@ -72,13 +72,11 @@ class TensorFlowModel:
         return np.asarray(self.serve(**tensors)["score"], dtype=np.float64)
 
     def save(self, directory: Path) -> None:
-        """Write `saved_model/` (signature `serving_default`: named tensors in, `score` out), architecture and weights."""
+        """Write `saved_model/` (named tensors in, `score` out), the architecture and the weights."""
         directory.mkdir(parents=True, exist_ok=True)
         (directory / ARCHITECTURE).write_text(json.dumps(self.architecture.to_json()))
         np.savez(directory / WEIGHTS, *self.weights)
-        tensorflow().saved_model.save(
-            self.holder, str(directory / SAVED), signatures={"serving_default": self.serve}
-        )
+        tensorflow().saved_model.save(self.holder, str(directory / SAVED), signatures={"serving_default": self.serve})
 
 
 @dataclass(frozen=True)
@@ -139,9 +137,7 @@ def arrays(columns: pl.DataFrame, architecture: Architecture) -> dict[str, NDArr
     return tensors
 
 
-def designed(
-    rows: pl.DataFrame, labels: NDArray[np.float32], spec: ModelSpec, options: dict[str, Any]
-) -> Architecture:
+def designed(rows: pl.DataFrame, labels: NDArray[np.float32], spec: ModelSpec, options: dict[str, Any]) -> Architecture:
     """The architecture that fits a declaration and its samples: integer tensors become embeddings."""
     inputs = spec.declaration.inputs
     dense, ids = [], []
@@ -167,12 +163,13 @@ def designed(
 
 def continued(spec: ModelSpec, previous: Model) -> Architecture:
     """The previous model's architecture, if it fits the declaration still."""
-    tensors = spec.tensors
-    if not isinstance(previous, TensorFlowModel) or tensors != {
-        t.name: t.features for name in tensors for t in (*previous.architecture.dense, *previous.architecture.ids) if t.name == name
-    }:
-        raise SaimaError(f"model '{spec.name}': its inputs have changed, so it cannot go on from the previous one; fit it in full")
-    return previous.architecture
+    if isinstance(previous, TensorFlowModel):
+        known = previous.architecture
+        if {tensor.name: tensor.features for tensor in (*known.dense, *known.ids)} == spec.tensors:
+            return known
+    raise SaimaError(
+        f"model '{spec.name}': its inputs have changed; it cannot go on from the previous one, only afresh"
+    )
 
 
 def descend(

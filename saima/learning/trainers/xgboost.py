@@ -33,7 +33,7 @@ DEFAULTS: dict[str, Setting] = {
     "increment_eta": 0.04,
     "increment": "add",
 }
-"""Settings: those of a full training; `increment` says what an incremental one does: `add` trees or `refresh` leaves."""
+"""Settings; `increment` says what an incremental training does: `add` trees or `refresh` leaves."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,9 @@ def continued(params: dict[str, Any], data: Any, options: dict[str, Any], spec: 
     import xgboost
 
     if not isinstance(previous, XGBoostModel) or previous.features != spec.features:
-        raise SaimaError(f"model '{spec.name}': its features have changed, so it cannot go on from the previous one; fit it in full")
+        raise SaimaError(
+            f"model '{spec.name}': its features have changed; it cannot go on from the previous one, only afresh"
+        )
     if options["increment"] == "add":
         params = {**params, "eta": float(options["increment_eta"])}
         return xgboost.train(params, data, num_boost_round=int(options["increment_rounds"]), xgb_model=previous.booster)
@@ -132,4 +134,5 @@ def continued(params: dict[str, Any], data: Any, options: dict[str, Any], spec: 
         raise SaimaError(f"model '{spec.name}': setting increment is '{options['increment']}'; it is add or refresh")
     params = {**params, "process_type": "update", "updater": "refresh", "refresh_leaf": True, "subsample": 1.0}
     del params["tree_method"]
-    return xgboost.train(params, data, num_boost_round=previous.booster.num_boosted_rounds(), xgb_model=previous.booster)
+    rounds = previous.booster.num_boosted_rounds()
+    return xgboost.train(params, data, num_boost_round=rounds, xgb_model=previous.booster)

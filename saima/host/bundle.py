@@ -1,0 +1,232 @@
+"""One immutable version of an algorithm, opened: verified, loaded, able to score and to check itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from saima import features as language
+from saima.errors import BundleError, RequestError, SaimaError, suggest
+from saima.features.plan import compile_fuse
+from saima.host.manifest import (
+    GOLDEN_FEATURES,
+    GOLDEN_INPUTS,
+    MANIFEST,
+    Manifest,
+    ModelEntry,
+    model_digest,
+    model_directory,
+    read_manifest,
+    verify_files,
+)
+from saima.learning.trainers import Model, trainer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from saima.features import Algorithm
+
+__all__ = ["Bundle", "Manifest", "Scores", "Scoring"]
+
+RELATIVE, ABSOLUTE = 1e-5, 1e-6
+"""How far a score may be from its golden one: processors differ. Features must be equal to the bit."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Outputs of every model that ran, by `model.output`, and the fused score; all float64 [n]."""
+
+    outputs: dict[str, NDArray[np.float64]]
+    score: NDArray[np.float64]
+
+
+class Scoring:
+    """Models and their fusion: features and parameters in, scores out. Any number of threads may score."""
+
+    def __init__(self, algorithm: Algorithm, models: Mapping[str, Model]) -> None:
+        """Raises BundleError if a model that the default parameters need is not there, or nothing tells the score."""
+        declaration = algorithm.declaration
+        self._models = dict(models)
+        self._outputs = {name: f"{name}.{model.output}" for name, model in declaration.models.items()}
+        self._defaults = {name: parameter.default for name, parameter in declaration.parameters.items()}
+        self._fuse = compile_fuse(declaration) if declaration.fuse else None
+        if self._fuse is None and len(declaration.models) != 1:
+            raise BundleError(f"algorithm '{declaration.algorithm}' has {len(declaration.models)} models and no fuse")
+        self._require(self._needed(self._defaults))
+
+    def score(self, features: pl.DataFrame, parameters: Mapping[str, Any] | None = None) -> Scores:
+        """Score rows; only models that the fusion needs under these parameters run.
+
+        Raises RequestError for an unknown parameter, BundleError for a model that this bundle does not hold.
+        """
+        chosen = self.parameters(parameters or {})
+        needed = self._needed(chosen)
+        self._require(needed)
+        outputs = {self._outputs[name]: self._models[name].predict(features) for name in needed}
+        score = next(iter(outputs.values())) if self._fuse is None else self._fuse.evaluate(outputs, chosen)
+        return Scores(outputs, score)
+
+    def parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The given parameters over the declared defaults."""
+        for name in given:
+            if name not in self._defaults:
+                raise RequestError(f"unknown parameter{suggest(name, self._defaults)}", f"parameters.{name}")
+        return {**self._defaults, **given}
+
+    def _needed(self, parameters: Mapping[str, Any]) -> list[str]:
+        return list(self._outputs) if self._fuse is None else list(self._fuse.models_needed(parameters))
+
+    def _require(self, needed: list[str]) -> None:
+        for name in needed:
+            if name not in self._models:
+                raise BundleError(f"model '{name}' is needed under these parameters and is not in the bundle")
+
+
+class Bundle:
+    """A version of an algorithm, ready to score."""
+
+    def __init__(self, path: Path, manifest: Manifest, algorithm: Algorithm, models: Mapping[str, Model]) -> None:
+        """Made by `open`."""
+        self.path = path
+        self.manifest = manifest
+        self.algorithm = algorithm
+        self._scoring: Scoring | None = Scoring(algorithm, models)
+        self._module = _own_code(algorithm.directory / "algorithm.py", manifest.digest)
+
+    @classmethod
+    def open(cls, path: str | Path, verify: bool = True, digest: str | None = None) -> Bundle:
+        """Open a Bento's folder, or the folder that holds its manifest.
+
+        With `verify` every file is held against its digest before anything is loaded; with `digest` the bundle must be
+        that one. Raises BundleError naming the file.
+        """
+        root = bundle_root(Path(path))
+        manifest = read_manifest(root)
+        if digest is not None and digest != manifest.digest:
+            raise BundleError(f"{root}: is bundle {manifest.digest[:12]}, and {digest[:12]} was asked for")
+        directories = {name: model_directory(root, entry) for name, entry in manifest.models.items()}
+        if verify:
+            verify_files(root, manifest)
+            for name, entry in manifest.models.items():
+                if model_digest(directories[name]) != entry.digest:
+                    raise BundleError(f"{directories[name]}: model '{name}' has been changed since it was built")
+        algorithm = language.load(root / "algorithms" / manifest.algorithm, root=root / "algorithms")
+        if algorithm.plan.hash != manifest.plan_hash:
+            raise BundleError(f"{root}: this process compiles another feature plan than the bundle was built with")
+        models = {name: _shared(entry, directories[name]) for name, entry in manifest.models.items()}
+        return cls(root, manifest, algorithm, models)
+
+    @property
+    def preprocess(self) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
+        """The algorithm's own `preprocess(body)`, from the validated request body to the one that is answered."""
+        return getattr(self._module, "preprocess", None)
+
+    @property
+    def postprocess(self) -> Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] | None:
+        """The algorithm's own `postprocess(body, answer)`, from the answer to the one that is sent."""
+        return getattr(self._module, "postprocess", None)
+
+    def score(self, features: pl.DataFrame, parameters: Mapping[str, Any] | None = None) -> Scores:
+        """Score rows of features, in their order. See Scoring.score."""
+        if self._scoring is None:
+            raise BundleError(f"bundle {self.manifest.digest[:12]} of '{self.manifest.algorithm}' has been closed")
+        return self._scoring.score(features, parameters)
+
+    def check_golden(self) -> None:
+        """Answer the golden requests again from their recorded reads; this warms the models up, too.
+
+        Raises BundleError naming the feature or the request that differs: features exactly, scores by 1e-5.
+        """
+        inputs, expected = _frame(self.path / GOLDEN_INPUTS), _frame(self.path / GOLDEN_FEATURES)
+        features = self.algorithm.plan.evaluate(inputs)
+        differing = first_difference(features, expected)
+        if differing:
+            raise BundleError(f"bundle {self.manifest.digest[:12]}: golden {differing}")
+        for number, golden in enumerate(self.manifest.golden):
+            scores = self.score(features.slice(golden.start, golden.rows), golden.parameters).score
+            if not np.allclose(scores, golden.scores, rtol=RELATIVE, atol=ABSOLUTE):
+                raise BundleError(
+                    f"bundle {self.manifest.digest[:12]}: golden request {number} is answered {scores.tolist()[:3]} "
+                    f"and was {golden.scores[:3]}"
+                )
+
+    def close(self) -> None:
+        """Let models and own code go; models that another bundle shares stay."""
+        self._scoring = None
+        if self._module is not None:
+            sys.modules.pop(self._module.__name__, None)
+            self._module = None
+
+
+def bundle_root(path: Path) -> Path:
+    """The folder that holds the manifest: the given one, or `src` of a Bento. Raises BundleError naming the path."""
+    for root in (path, path / "src"):
+        if (root / MANIFEST).is_file():
+            return root.resolve()
+    raise BundleError(f"{path}: no {MANIFEST} in it or in its src; this is no bundle")
+
+
+def first_difference(features: pl.DataFrame, expected: pl.DataFrame) -> str:
+    """Where two frames of features first differ, in words; empty if they are equal to the bit (NaN equals NaN)."""
+    if features.columns != expected.columns or features.height != expected.height:
+        return f"features have shape {features.shape} and had {expected.shape}"
+    for new, old in zip(features.iter_columns(), expected.iter_columns(), strict=True):
+        if new.dtype != old.dtype:
+            return f"feature '{new.name}' is {new.dtype} and was {old.dtype}"
+        same = new.eq_missing(old)
+        if not same.all():
+            row = int((~same).arg_max() or 0)
+            return f"feature '{new.name}' of row {row} is {new[row]!r} and was {old[row]!r}"
+    return ""
+
+
+_models: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+_loading = threading.Lock()
+
+
+def _shared(entry: ModelEntry, directory: Path) -> Model:
+    """The process's one copy of a model."""
+    with _loading:
+        model = _models.get(entry.digest)
+        if model is None:
+            try:
+                model = trainer(entry.kind).load(directory)
+            except SaimaError as error:
+                raise BundleError(f"model {entry.tag}: {error}") from error
+            _models[entry.digest] = model
+        return model  # type: ignore[no-any-return]
+
+
+def _own_code(path: Path, digest: str) -> ModuleType | None:
+    """The algorithm's own Python under a module name that carries the digest, so that versions live side by side."""
+    if not path.is_file():
+        return None
+    name = f"saima_bundle_{digest[:16]}_algorithm"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BundleError(f"{path}: cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise BundleError(f"{path}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _frame(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_ipc(path, memory_map=False)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise BundleError(f"{path}: cannot be read: {error}") from error
