@@ -96,7 +96,9 @@ class Feature(Strict):
 class TensorInput(Strict):
     tensor: Dtype
     shape: list[int]
-    features: list[Name] | None = Field(None, description="Features that fill the tensor, in order; absent: the one of its name.")
+    features: list[Name] | None = Field(
+        None, description="Features that fill the tensor, in order; absent: the one of its name."
+    )
 
 
 class Model(Strict):
@@ -144,7 +146,9 @@ class Retrain(Strict):
     """When a lineage retrains by itself."""
 
     samples: int = Field(1000, ge=1, description="New samples that trigger.")
-    staleness: str | None = Field(None, description="Event time between the model's newest label and the newest sample.")
+    staleness: str | None = Field(
+        None, description="Event time between the model's newest label and the newest sample."
+    )
     interval: str = Field("10s", description="Least time between two starts.")
 
 
@@ -175,4 +179,17 @@ class Declaration(Strict):
     label: Label | None = None
     journal: Journal = Journal()
     lineages: dict[Name, Lineage] = {}
-    top_k: int | None = Field(None, ge=1, description="How many candidates are returned; absent: all, in the given order.")
+    top_k: int | None = Field(
+        None, ge=1, description="How many candidates are returned; absent: all, in the given order."
+    )
+
+
+class Shared(Strict):
+    """What `use:` takes in from `algorithms/shared/features/<name>.yaml`; the algorithm's own names must differ."""
+
+    description: str = ""
+    sources: dict[Name, Source] = {}
+    tables: dict[Name, Table] = {}
+    aggregates: dict[Name, Aggregate] = {}
+    resources: Resources = Resources()
+    features: dict[Name, Feature] = {}

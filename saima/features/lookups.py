@@ -26,6 +26,9 @@ from saima.features.windows.read import BehindHead
 ENVELOPE = {"time": "timestamp", "seq": "int64"}
 """Columns that every row has beside its source's fields."""
 
+PREFIX = "\x1f"
+"""Before the names of `versions`' own columns, which no field can bear."""
+
 
 @dataclass(frozen=True)
 class RowSource:
@@ -200,16 +203,17 @@ def _load(source: RowSource, data: bytes) -> tuple[int, list[list[Any]]]:
 def versions(frame: pl.DataFrame, source: RowSource) -> pl.DataFrame:
     """A frame of the source's events as versions.
 
-    Returns `key` (string), `valid_from`, `known_at`, `time`, `seq`, `offset` (int64) and the source's other fields;
+    Returns `key` (string), `valid_from`, `known_at`, `offset` (int64), each after PREFIX, and `time`, `seq` and fields;
     rows with a missing key or valid_from, or that are not yet known, are left out.
     """
     known = source.known_at or source.valid_from
+    offset = pl.col("offset").cast(pl.Int64) if "offset" in frame.columns else pl.lit(0, pl.Int64)
     return (
         frame.select(
-            key_expr([pl.col(part) for part in source.key]).alias("\x1fkey"),
-            pl.col(source.valid_from).cast(pl.Int64).alias("\x1fvalid_from"),
-            pl.col(known).cast(pl.Int64).alias("\x1fknown_at"),
-            (pl.col("offset").cast(pl.Int64) if "offset" in frame.columns else pl.lit(0, pl.Int64)).alias("\x1foffset"),
+            key_expr([pl.col(part) for part in source.key]).alias(f"{PREFIX}key"),
+            pl.col(source.valid_from).cast(pl.Int64).alias(f"{PREFIX}valid_from"),
+            pl.col(known).cast(pl.Int64).alias(f"{PREFIX}known_at"),
+            offset.alias(f"{PREFIX}offset"),
             pl.col("time").cast(pl.Int64),
             pl.col("seq").cast(pl.Int64).fill_null(0),
             *(
@@ -217,5 +221,5 @@ def versions(frame: pl.DataFrame, source: RowSource) -> pl.DataFrame:
                 for name, _ in source.fields
             ),
         )
-        .filter(pl.all_horizontal(pl.col("\x1fkey", "\x1fvalid_from", "\x1fknown_at").is_not_null()))
+        .filter(pl.all_horizontal(pl.col(f"{PREFIX}key", f"{PREFIX}valid_from", f"{PREFIX}known_at").is_not_null()))
     )  # fmt: skip

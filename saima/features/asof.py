@@ -1,0 +1,78 @@
+"""Latest-value tables over history: the row of every request at once, equal to the online read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from saima.features.lookups import PREFIX, RowSource
+
+Ints = npt.NDArray[np.int64]
+
+
+class RowHistory:
+    """All versions of a row source, ready for any number of reads."""
+
+    def __init__(self, versions: pl.DataFrame, source: RowSource) -> None:
+        """`versions` as `lookups.versions` returns them."""
+        order = [f"{PREFIX}{name}" for name in ("key", "valid_from", "known_at")] + ["seq", f"{PREFIX}offset"]
+        self.source = source
+        self.frame = versions.sort(order, maintain_order=True)
+        self._keys = self.frame.get_column(f"{PREFIX}key").unique(maintain_order=True)
+        self._valid_from: Ints = self.frame.get_column(f"{PREFIX}valid_from").to_numpy()
+        self._known_at: Ints = self.frame.get_column(f"{PREFIX}known_at").to_numpy()
+        self._offsets: Ints = self.frame.get_column(f"{PREFIX}offset").to_numpy()
+        self._moments: Ints = np.unique(self._valid_from)
+        codes = self._codes(self.frame.get_column(f"{PREFIX}key"))
+        self._starts: Ints = np.searchsorted(codes, np.arange(len(self._keys))).astype(np.int64)
+        self._places = codes * (len(self._moments) + 1) + np.searchsorted(self._moments, self._valid_from)
+
+    def read(self, keys: pl.Series, q: Ints, ttl: int | None = None, position: Ints | None = None) -> Ints:
+        """Index into `frame` of the row of each (key, q), -1 where it is missing.
+
+        `position`: only versions with offset <= position exist for a row.
+        """
+        codes = self._codes(keys)
+        known = codes >= 0
+        wanted = codes * (len(self._moments) + 1) + np.searchsorted(self._moments, q, side="right")
+        at = np.where(known, np.searchsorted(self._places, wanted) - 1, -1).astype(np.int64)
+        first = np.where(known, self._starts[codes] if len(self._starts) else 0, 0)
+        at[at < first] = -1
+        open_rows = np.flatnonzero(at >= 0)
+        while len(open_rows):  # step back over versions that were not yet known, or not yet read from the log
+            hidden = self._known_at[at[open_rows]] > q[open_rows]
+            if position is not None:
+                hidden |= self._offsets[at[open_rows]] > position[open_rows]
+            open_rows = open_rows[hidden]
+            at[open_rows] -= 1
+            ended = at[open_rows] < first[open_rows]
+            at[open_rows[ended]] = -1
+            open_rows = open_rows[~ended]
+        if ttl is not None and len(self._valid_from):
+            at[(at >= 0) & (self._valid_from[at] < q - ttl)] = -1
+        return at
+
+    def columns(self, at: Ints, names: Sequence[str]) -> list[pl.Series]:
+        """Columns of the source (or `time`, `seq`) for the rows read, null where missing."""
+        index = pl.Series(np.where(at < 0, 0, at))
+        missing = pl.lit(pl.Series(at < 0))
+        if self.frame.is_empty():
+            return [pl.Series(name, [None] * len(at), dtype=self.frame.schema[name]) for name in names]
+        taken = self.frame.select(pl.col(names).gather(index))
+        return taken.select(pl.when(~missing).then(pl.col(names))).get_columns()
+
+    def version(self, at: int) -> list[int | None] | None:
+        """Version of one row read, for the journal: [valid_from, known_at or null, offset]."""
+        if at < 0:
+            return None
+        known = int(self._known_at[at]) if self.source.known_at else None
+        return [int(self._valid_from[at]), known, int(self._offsets[at])]
+
+    def _codes(self, keys: pl.Series) -> Ints:
+        known = pl.DataFrame({"key": self._keys, "code": pl.Series(range(len(self._keys)), dtype=pl.Int64)})
+        joined = keys.rename("key").to_frame().join(known, on="key", how="left", maintain_order="left")
+        codes: Ints = joined.get_column("code").fill_null(-1).to_numpy()
+        return codes
