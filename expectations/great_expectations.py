@@ -7,6 +7,7 @@ Expectations takes seconds to import, so that it is imported inside the function
 from __future__ import annotations
 
 import uuid
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -27,20 +28,19 @@ from saima.quality import (
 if TYPE_CHECKING:
     import pandas as pd
     from great_expectations import ExpectationSuite
-    from great_expectations.expectations.expectation import Expectation
 
 _SEVERITY = {"error": "critical", "warn": "warning"}
 
 _TYPES = {
-    "int64": "int64",
-    "int32": "int32",
-    "float32": "float32",
-    "float64": "float64",
-    "bool": "bool",
-    "string": "str",
-    "timestamp": "Timestamp",
+    "int64": "Int64Dtype",
+    "int32": "Int32Dtype",
+    "float32": "Float32Dtype",
+    "float64": "Float64Dtype",
+    "bool": "BooleanDtype",
+    "string": "StringDtype",
+    "timestamp": "datetime64[ms]",
 }
-"""Name of a suite's column type where Great Expectations looks at the frame that `to_pandas` makes."""
+"""Pandas type of a suite's column type, in the frame that `to_pandas` makes."""
 
 
 def to_suite(suite: Suite) -> ExpectationSuite:
@@ -68,11 +68,12 @@ def validate(suite: Suite, frame: pl.DataFrame) -> dict[str, Any]:
     source = context.data_sources.add_pandas(f"saima-{uuid.uuid4().hex}")
     batch = source.add_dataframe_asset(suite.name).add_batch_definition_whole_dataframe("whole")
     outcome = batch.get_batch({"dataframe": to_pandas(frame)}).validate(to_suite(suite), result_format="BASIC")
-    results = sorted(outcome.results, key=lambda result: result.expectation_config.meta["number"])
+    # Great Expectations returns results in an order of its own.
+    numbered: dict[int, Any] = {result.expectation_config.meta["number"]: result for result in outcome.results}  # type: ignore[union-attr]
     breaches = [
         _breach(check, result)
-        for check, result in zip(suite.checks, results, strict=True)
-        if not (result.success or _measured_nothing(check, result))
+        for number, check in enumerate(suite.checks)
+        if not ((result := numbered[number]).success or _measured_nothing(check, result))
     ]
     return {
         "suite": suite.name,
@@ -85,7 +86,7 @@ def validate(suite: Suite, frame: pl.DataFrame) -> dict[str, Any]:
 
 
 def to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
-    """The frame in pandas with nullable types, NaN as missing: no integer becomes a float because of a null."""
+    """The frame in pandas: nullable types, so that a null turns no integer into a float; NaN missing; UTC left out."""
     import pandas as pd
     import pyarrow as pa
 
@@ -95,14 +96,15 @@ def to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
         pa.float64(): pd.Float64Dtype(),
         pa.float32(): pd.Float32Dtype(),
         pa.bool_(): pd.BooleanDtype(),
+        pa.large_string(): pd.StringDtype(),
     }
-    whole: pd.DataFrame = frame.with_columns(cs.float().fill_nan(None)).to_arrow().to_pandas(types_mapper=nullable.get)
+    plain = frame.with_columns(cs.float().fill_nan(None), cs.datetime(time_zone="*").dt.replace_time_zone(None))
+    whole: pd.DataFrame = plain.to_arrow(compat_level=pl.CompatLevel.oldest()).to_pandas(types_mapper=nullable.get)
     return whole
 
 
-def _expectation(check: Check, number: int) -> Expectation:
-    import great_expectations.expectations.core as gxe
-
+def _expectation(check: Check, number: int) -> Any:
+    gxe: Any = import_module("great_expectations.expectations")
     kept: dict[str, Any] = {
         "severity": _SEVERITY[check.severity],
         "meta": {"number": number, "kind": getattr(check, "kind", ""), "expected": check.text},

@@ -16,6 +16,8 @@ import pyarrow as pa
 from saima.errors import CorruptSegment, PositionError, StoreError
 from saima.events import Position
 from saima.stores.interfaces import Segment
+from saima.stores.repair import Damage, find_damages, set_aside
+from saima.stores.retention import Extent
 from saima.stores.segments import checksum, decode, encode
 from saima.stores.sqlite import connect, failures, immediate
 
@@ -85,34 +87,15 @@ class SqliteLog:
         query = "SELECT last, first, topic, crc, data FROM segments WHERE last > ?"
         if topics is not None:
             query += f" AND topic IN ({','.join('?' * len(topics))})"
-        found: list[Segment] = []
         with failures(self.path, "read the event log"):
             connection = self._connection()
             connection.execute("BEGIN")
             try:
-                self._refuse(connection, offset)
-                count, expected = 0, offset + 1
+                head = self._refuse(connection, offset)
                 with closing(connection.execute(f"{query} ORDER BY last", (offset, *(topics or ())))) as cursor:
-                    for last, first, topic, crc, data in cursor:
-                        if topics is None and first > expected:
-                            return found or _missing(self.path, expected, first - 1)
-                        expected = last + 1
-                        if data is None:
-                            continue
-                        try:
-                            table = decode(data, crc, topic, first, last, self.path)
-                        except CorruptSegment:
-                            if found:
-                                return found
-                            raise
-                        skip = max(0, offset + 1 - first)
-                        found.append(Segment(topic, PARTITION, first + skip, table.slice(skip) if skip else table))
-                        count += last - first + 1 - skip
-                        if count >= rows:
-                            break
+                    return self._collect(cursor, offset, rows, None if topics is not None else head)
             finally:
                 connection.execute("COMMIT")
-        return found
 
     def head(self) -> Position:
         """Position of the last record; offset 0 while there is none."""
@@ -135,6 +118,12 @@ class SqliteLog:
         """How far each registered consumer has read."""
         with failures(self.path, "read the event log"):
             return _consumers(self._connection())
+
+    def extents(self) -> list[Extent]:
+        """Last offset, time of append and size of every segment, oldest first; for retention."""
+        query = "SELECT last, appended, coalesce(length(data), 0) FROM segments ORDER BY last"
+        with failures(self.path, "read the event log"):
+            return [Extent(*row) for row in self._connection().execute(query)]
 
     def trim(self, before: int, consumers: Mapping[str, Position] | None = None) -> int:
         """Cut whole segments whose last offset is below `before`; returns the new tail's offset.
@@ -159,6 +148,24 @@ class SqliteLog:
             connection.execute("PRAGMA incremental_vacuum").fetchall()
         return tail
 
+    def damages(self) -> list[Damage]:
+        """Segments that cannot be read and runs of offsets that are missing, oldest first; reads the whole log."""
+        with failures(self.path, "check the event log"):
+            return find_damages(self._connection(), self.path)
+
+    def repair(self) -> list[Damage]:
+        """Set damaged segments aside, so that consumers pass them by; returns what was lost to them.
+
+        Their bytes are kept under `<folder of the log>/set-aside/`. Nothing else changes.
+        """
+        with failures(self.path, "repair the event log"):
+            connection = self._connection()
+            with immediate(connection):
+                damages = find_damages(connection, self.path)
+                for damage in damages:
+                    set_aside(connection, damage, self.path.parent / "set-aside")
+        return damages
+
     def close(self) -> None:
         """Close the connections of all threads."""
         with self._lock:
@@ -180,13 +187,38 @@ class SqliteLog:
         if held is not None and held[0] == os.getpid():
             return held[1]
         connection = connect(self.path)
-        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         with self._lock:
             self._connections.append(connection)
         self._local.held = (os.getpid(), connection)
         return connection
 
-    def _refuse(self, connection: sqlite3.Connection, offset: int) -> None:
+    def _collect(self, cursor: sqlite3.Cursor, offset: int, rows: int, head: int | None) -> list[Segment]:
+        """Segments of a cursor up to `rows` rows; with the head of the log no offset up to it may be missing."""
+        found: list[Segment] = []
+        count, expected = 0, offset + 1
+        for last, first, topic, crc, data in cursor:
+            if head is not None and first > expected:
+                return found or _missing(self.path, expected, first - 1)
+            expected = last + 1
+            if data is None:
+                continue
+            try:
+                table = decode(data, crc, topic, first, last, self.path)
+            except CorruptSegment:
+                if found:
+                    return found
+                raise
+            skip = max(0, offset + 1 - first)
+            found.append(Segment(topic, PARTITION, first + skip, table.slice(skip) if skip else table))
+            count += table.num_rows - skip
+            if count >= rows:
+                return found
+        if head is not None and expected <= head and not found:
+            return _missing(self.path, expected, head)
+        return found
+
+    def _refuse(self, connection: sqlite3.Connection, offset: int) -> int:
+        """The head; raises PositionError for an offset beyond it or below the tail."""
         head, cut = _head(connection), _cut(connection)
         if offset > head:
             raise PositionError(
@@ -198,6 +230,7 @@ class SqliteLog:
                 f"offset {offset} is below the tail {cut} of the event log {self.path}: retention has cut the records "
                 "after it; rebuild the state from the event tables"
             )
+        return head
 
 
 def _head(connection: sqlite3.Connection) -> int:

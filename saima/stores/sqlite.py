@@ -24,17 +24,16 @@ _REASONS = (
 )
 
 
-def connect(path: Path, *, synchronous: str = "NORMAL", create: bool = True) -> sqlite3.Connection:
+def connect(path: Path, *, synchronous: str = "NORMAL") -> sqlite3.Connection:
     """Open a file in WAL mode and autocommit, so that transactions are begun by name.
 
     `synchronous`: NORMAL can lose the newest commits with the power, never the file; FULL loses nothing.
     Raises sqlite3.Error: use it inside `failures`.
     """
-    if create:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    address = f"{path.resolve().as_uri()}?mode={'rwc' if create else 'rw'}"
-    connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # only a file without tables takes it
         _enter_wal(connection)
         connection.execute(f"PRAGMA synchronous={synchronous}")
     except BaseException:

@@ -1,32 +1,14 @@
-"""Data suites as one Polars select: the live gate of events, features and samples.
-
-A suite is YAML, in `algorithms/<algorithm>/expectations/` or, for all algorithms, in `expectations/suites/`:
-
-    description: Departures.
-    tables: [events/flight_departed]
-    extends: [events]
-    checks:
-      - {kind: between, column: dep_delay, min: -180, max: 2880}
-      - {kind: mean_between, column: dep_delay, min: -10, max: 60, severity: warn}
-"""
+"""The kinds of checks of a data suite: what each expects, in words, and the aggregate that measures it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import polars as pl
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import override
 
-from saima.errors import DeclarationError, Place, suggest
-from saima.settings import ROOT, settings
-
-SHARED = ROOT / "expectations" / "suites"
-"""Folder of the suites that every algorithm may use."""
+from saima.errors import suggest
 
 TYPES: dict[str, pl.DataType] = {
     "int64": pl.Int64(),
@@ -235,123 +217,6 @@ class ColumnType(Check):
 AnyCheck = Annotated[
     NotNull | Between | InSet | Unique | RowCountBetween | MeanBetween | ColumnType, Field(discriminator="kind")
 ]
-
-
-class Suite(BaseModel):
-    """Checks of the tables it names; those of the suites it extends come first and are already in `checks`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    description: str = ""
-    tables: list[str] = []
-    extends: list[str] = []
-    checks: list[AnyCheck] = []
-
-
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """A check that does not hold: what was expected and what was seen."""
-
-    suite: str
-    kind: str
-    column: str
-    severity: str
-    expected: str
-    observed: Any
-
-    @property
-    def blocking(self) -> bool:
-        """Whether it must stop what follows."""
-        return self.severity == "error"
-
-    def __str__(self) -> str:
-        return f"{self.suite}: expected that {self.expected}; observed {self.observed}"
-
-
-def gate(suite: Suite, frame: pl.DataFrame | pl.LazyFrame) -> list[Breach]:
-    """The checks of a suite that a frame breaks, in the suite's order, measured by one select.
-
-    A missing column is a breach of every check that reads it.
-    """
-    lazy = frame.lazy()
-    schema = lazy.collect_schema()
-    absent = {i: [c for c in check.columns_read if c not in schema] for i, check in enumerate(suite.checks)}
-    measures = [c.measure(schema).alias(str(i)) for i, c in enumerate(suite.checks) if not absent[i]]
-    row = lazy.select(measures).collect().row(0, named=True) if measures else {}
-    breaches = []
-    for i, check in enumerate(suite.checks):
-        if absent[i]:
-            observed: Any = f"no column {', '.join(absent[i])}{suggest(absent[i][0], schema.names())}"
-        elif check.holds(row[str(i)]):
-            continue
-        else:
-            observed = row[str(i)]
-        column = ",".join(check.columns_read)
-        breaches.append(Breach(suite.name, check.kind, column, check.severity, check.text, observed))
-    return breaches
-
-
-def load_suites(algorithm: str, root: Path | None = None) -> dict[str, Suite]:
-    """The suites of an algorithm by name, those in its own folder first to last by name.
-
-    `root` is the folder of algorithms. Raises DeclarationError with file, line and column.
-    """
-    folder = (root or settings().algorithms) / algorithm / "expectations"
-    return {path.stem: load_suite(path) for path in sorted(folder.glob("*.yaml"))}
-
-
-def load_suite(path: Path) -> Suite:
-    """One suite from its file, with the checks of the suites that it extends (in its folder, then the shared one)."""
-    return _load(path, ())
-
-
-def _load(path: Path, above: tuple[Path, ...]) -> Suite:
-    node = _compose(path)
-    place = _placer(path, node)
-    try:
-        suite = Suite.model_validate({"name": path.stem, **(yaml.safe_load(path.read_text("utf-8")) or {})})
-    except ValidationError as error:
-        first = error.errors()[0]
-        message = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise DeclarationError(message, place(first["loc"])) from error
-    checks: list[AnyCheck] = []
-    for number, name in enumerate(suite.extends):
-        found = [folder / f"{name}.yaml" for folder in (path.parent, SHARED) if (folder / f"{name}.yaml").exists()]
-        if not found or found[0] in (*above, path):
-            why = "extends itself" if found else "is no suite"
-            raise DeclarationError(f"'{name}' {why}", place(("extends", number)))
-        checks += _load(found[0], (*above, path)).checks
-    return suite.model_copy(update={"checks": [*checks, *suite.checks]})
-
-
-def _compose(path: Path) -> yaml.Node:
-    try:
-        node = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
-    except OSError as error:
-        raise DeclarationError(f"cannot read the suite {path}: {error.strerror}") from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = Place(str(path), mark.line + 1, mark.column + 1) if mark else None
-        raise DeclarationError(error.problem or "no YAML", place) from error
-    if not isinstance(node, yaml.MappingNode):
-        raise DeclarationError("a suite is a mapping with checks:", Place(str(path), 1, 1))
-    return node
-
-
-def _placer(path: Path, root: yaml.Node) -> Callable[[tuple[int | str, ...]], Place]:
-    """A function from a location in the document to the place in the file."""
-
-    def place(location: tuple[int | str, ...]) -> Place:
-        node = root
-        for step in location:
-            if isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-                node = node.value[step]
-            elif isinstance(node, yaml.MappingNode):
-                node = next((value for key, value in node.value if key.value == step), node)
-        return Place(str(path), node.start_mark.line + 1, node.start_mark.column + 1)
-
-    return place
 
 
 def _present(column: str, schema: pl.Schema) -> pl.Expr:
