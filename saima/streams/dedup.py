@@ -18,7 +18,8 @@ class Seen:
     """Ids of the last `horizon` ms of event time, and of no more than the last `chunks` runs of CHUNK offsets.
 
     Within one topic, an id whose first event is not older than the horizon (against the newest event before this
-    one) is a duplicate. Memory is bounded by the runs; ids that leave it before their time are counted in `forgotten`.
+    one) is a duplicate. Memory is bounded by the runs; the ids that left it before their time at the
+    last `changes` are counted in `forgotten`.
     State is kept per run of offsets, so it depends on the offsets alone and never on how they were batched.
     """
 
@@ -55,6 +56,7 @@ class Seen:
     def changes(self) -> list[tuple[str, bytes | None]]:
         """Packed runs that changed since the last call; None deletes one that is out of the horizon."""
         last = max(self._runs, default=0)
+        self.forgotten = 0
         for run in sorted(self._runs):
             rows = self._runs[run]
             full = run < last

@@ -58,9 +58,15 @@ class Join:
             self._traces[trace] = None if packed is None else Pending.unpack(packed)
 
     def predict(
-        self, trace: str, time: int, record: bytes, items: Sequence[str] = ("",), attempt: int = 1, excluded: bool = False
+        self,
+        trace: str,
+        time: int,
+        record: bytes,
+        items: Sequence[str] = ("",),
+        attempt: int = 1,
+        excluded: bool = False,
     ) -> list[Sample]:
-        """Take in a prediction; of several of one trace the earliest (time, attempt) counts, the others are duplicates."""
+        """Take in a prediction; of several of one trace the earliest (time, attempt) counts, others are duplicates."""
         pending = self._get(trace)
         if pending is not None and pending.time is not None:
             self.counters.add("duplicate")

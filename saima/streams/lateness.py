@@ -39,3 +39,9 @@ class Clock:
             return np.zeros(0, dtype=np.bool_), self
         running = np.maximum.accumulate(np.concatenate(([self.newest], times)))
         return times < running[:-1] - self.lateness, Clock(self.lateness, int(running[-1]))
+
+    def see(self, time: int) -> tuple[bool, Clock]:
+        """The verdict and the clock after one row."""
+        if time > self.newest:
+            return False, Clock(self.lateness, time)
+        return time < self.newest - self.lateness, self

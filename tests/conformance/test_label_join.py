@@ -79,7 +79,8 @@ def run(case: dict[str, Any], restart_every: int = 0) -> tuple[list[dict[str, An
 
 
 def multiset(rows: list[dict[str, Any]]) -> Counter[str]:
-    return Counter(json.dumps({k: float(v) if k == "value" else v for k, v in row.items()}, sort_keys=True) for row in rows)
+    typed = [{k: float(v) if k == "value" else v for k, v in row.items()} for row in rows]
+    return Counter(json.dumps(row, sort_keys=True) for row in typed)
 
 
 @pytest.mark.parametrize("restart_every", [0, 1, 2])

@@ -1,0 +1,194 @@
+"""The sample join of one algorithm over the log: which topics it reads, its watermark, its stored state."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from saima.errors import SaimaError
+from saima.features.declaration import Declaration
+from saima.features.durations import milliseconds
+from saima.stores.interfaces import OnlineRead
+from saima.streams.join import Fetch, Join, Sample
+from saima.streams.lateness import Clock
+from saima.streams.schemes import JoinSpec, Label
+
+STATE = "join_state"
+"""Online table of the joins' counters and clocks, by algorithm."""
+
+Change = tuple[str, str, bytes | None]
+"""Table, key, packed value or None to delete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A journal record, as the join sees it."""
+
+    offset: int
+    appended: int
+    trace: str
+    time: int
+    attempt: int
+    excluded: bool
+    items: tuple[str, ...]
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """A row of the label's or the exposure's topic; a null `value` is no outcome; late rows are only counted."""
+
+    offset: int
+    appended: int
+    topic: str
+    trace: str | None
+    item: str
+    time: int
+    seq: int
+    value: float | None
+    late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """A sample and the row of the log that caused it."""
+
+    sample: Sample
+    offset: int
+    appended: int
+
+
+def prediction(declaration: Declaration, record: dict[str, Any], text: bytes, offset: int, appended: int) -> Prediction:
+    """What the join needs of a journal record. Raises KeyError, TypeError or ValueError if the record lacks it."""
+    items: tuple[str, ...] = ("",)
+    if declaration.label is not None and "item" in declaration.label.join:
+        candidates = record["items"]
+        items = tuple(str(candidates[index]["item_id"]) for index in record["kept"])
+    return Prediction(
+        offset,
+        appended,
+        str(record["trace"]),
+        int(record["time"]),
+        int(record.get("attempt", 1)),
+        bool(record.get("degraded") or record.get("shadow") or record.get("override")),
+        items,
+        text,
+    )
+
+
+def join_spec(declaration: Declaration) -> JoinSpec:
+    """The join's rules out of a declaration that has a label."""
+    label = declaration.label
+    assert label is not None
+    return JoinSpec(
+        label.scheme,
+        attribution=milliseconds(label.attribution),
+        wait=milliseconds(label.wait),
+        lateness=milliseconds(label.lateness),
+        valued=label.value is not None,
+        exposed=label.exposure is not None,
+    )
+
+
+class SampleJoin:
+    """The join of one algorithm; `fetch` reads packed traces of table `join/<algorithm>`.
+
+    A prediction of scheme `once` is taken in for as long as its attribution is open, however late its record comes
+    (a host may have died with it in its spool); the other schemes emit by time, so they judge it like any event.
+    """
+
+    def __init__(self, algorithm: str, declaration: Declaration, fetch: Fetch) -> None:
+        label = declaration.label
+        if label is None:
+            raise SaimaError(f"algorithm '{algorithm}' declares no label: there is nothing to join")
+        self.algorithm = algorithm
+        self.declaration = declaration
+        self.table = f"join/{algorithm}"
+        self.label = label
+        self.spec = join_spec(declaration)
+        bound = self.spec.lateness or milliseconds(declaration.sources[label.source].lateness)
+        self._labels = Clock(bound)
+        self._journal = Clock(bound)
+        self._join = Join(self.spec, fetch)
+        self._changed = False
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Topics, beside the journal, whose rows the join reads."""
+        return (self.label.source, self.label.exposure) if self.label.exposure else (self.label.source,)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Counts since the beginning, by name."""
+        return dict(self._join.counters.values)
+
+    @property
+    def watermark(self) -> int:
+        """Event time below which every row is out."""
+        return self._join.watermark
+
+    def process(self, rows: Sequence[Prediction | Happening]) -> list[Emitted]:
+        """Take in rows in order of offsets; each sample carries the offset that caused it, however rows are batched."""
+        self._changed |= bool(rows)
+        self._join.prefetch(row.trace for row in rows if row.trace is not None)
+        emitted: list[Emitted] = []
+        for row in rows:
+            made = self._predict(row) if isinstance(row, Prediction) else self._happen(row)
+            made += self._join.advance(self._watermark())
+            emitted += [Emitted(sample, row.offset, row.appended) for sample in made]
+        return emitted
+
+    def changes(self) -> list[Change]:
+        """Changed traces and, with them, counters and clocks."""
+        if not self._changed:
+            return []
+        self._changed = False
+        state = {
+            "counters": self._join.counters.values,
+            "labels": self._labels.newest,
+            "journal": self._journal.newest,
+            "watermark": self._join.watermark,
+        }
+        changes: list[Change] = [(self.table, trace, packed) for trace, packed in self._join.changes()]
+        return [*changes, (STATE, self.algorithm, json.dumps(state).encode())]
+
+    def restore(self, read: OnlineRead) -> None:
+        """Continue from what an earlier process committed."""
+        (stored,) = read.get_many(STATE, [self.algorithm])
+        if stored is None:
+            return
+        state = json.loads(stored)
+        self._labels = Clock(self._labels.lateness, state["labels"])
+        self._journal = Clock(self._journal.lateness, state["journal"])
+        self._join.restore(read.scan(self.table), state["counters"], state["watermark"])
+
+    def _watermark(self) -> int:
+        if self.spec.scheme == "once":
+            return self._labels.watermark
+        return min(self._labels.watermark, self._journal.watermark)
+
+    def _predict(self, row: Prediction) -> list[Sample]:
+        tardy, self._journal = self._journal.see(row.time)
+        if tardy and self.spec.scheme != "once":
+            self._join.counters.add("late")
+            return []
+        return self._join.predict(row.trace, row.time, row.record, row.items, row.attempt, row.excluded)
+
+    def _happen(self, row: Happening) -> list[Sample]:
+        late = row.late
+        if row.topic == self.label.source:
+            tardy, self._labels = self._labels.see(row.time)
+            late = late or tardy
+        if late:
+            self._join.counters.add("late")
+            return []
+        if row.trace is None:
+            self._join.counters.add("orphan")
+            return []
+        if row.topic == self.label.exposure:
+            return self._join.expose(row.trace, row.time, row.item)
+        if row.value is None:
+            return []
+        return self._join.label(row.trace, Label(row.time, row.seq, row.offset, row.value, row.appended), row.item)

@@ -1,0 +1,68 @@
+"""What a worker must know of all algorithms together: topics, lateness, definitions of state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from saima.errors import SaimaError
+from saima.events import DEAD_LETTER, JOURNAL, Topic
+from saima.features import load
+from saima.features.declaration import Declaration
+from saima.features.durations import milliseconds
+from saima.features.lookups import RowSource, row_sources
+from saima.features.windows import Group, groups
+from saima.recordings import topics
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Declarations by algorithm, and their union by topic and by online table.
+
+    `lateness` is the greatest that any algorithm declares for a topic, ms.
+    """
+
+    declarations: dict[str, Declaration]
+    topics: dict[str, Topic]
+    lateness: dict[str, int]
+    groups: dict[str, Group]
+    predicates: dict[str, pl.Expr]
+    rows: dict[str, RowSource]
+
+    @property
+    def tables(self) -> set[str]:
+        """Names of all online tables of windows and rows."""
+        return {*self.groups, *self.rows}
+
+
+def catalog(declarations: Mapping[str, Declaration]) -> Catalog:
+    """Union of the declarations. Raises SaimaError where two of them declare a source of one name differently."""
+    result = Catalog(dict(declarations), {}, {}, {}, {}, {})
+    owners: dict[str, str] = {}
+    for name, declaration in sorted(declarations.items()):
+        for topic, schema in topics(declaration).items():
+            if topic in (JOURNAL, DEAD_LETTER):
+                raise SaimaError(f"algorithms/{name}: source '{topic}' has the name of an engine's topic; rename it")
+            known = result.topics.setdefault(topic, schema)
+            if known != schema:
+                raise SaimaError(
+                    f"algorithms/{name} and algorithms/{owners[topic]} declare source '{topic}' with different fields; "
+                    "one topic has one schema: take it in by `use:` or rename one"
+                )
+            owners.setdefault(topic, name)
+            bound = milliseconds(declaration.sources[topic].lateness)
+            result.lateness[topic] = max(bound, result.lateness.get(topic, 0))
+        for group in groups(declaration):
+            result.groups[group.table] = group
+        for source in row_sources(declaration):
+            result.rows[source.table] = source
+    return result
+
+
+def declared(folder: Path) -> dict[str, Declaration]:
+    """Declarations of all algorithms in a folder; raises DeclarationError for the first that is wrong."""
+    names = sorted(path.parent.name for path in folder.glob("*/algorithm.yaml"))
+    return {name: load(folder / name).declaration for name in names}

@@ -1,0 +1,159 @@
+"""Moves outbox rows to the offline tables, each exactly once, on a thread of its own.
+
+Per sink: read the table's application version on the handle that commits, drop the rows whose cause is not above it,
+append the rest with version = the last cause, tell the worker which entries may go. A kill between any two of these
+leaves either the rows in the outbox or the table's version above them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from saima.errors import StoreError
+from saima.stores.interfaces import OnlineStore, Tables
+from saima.worker.frames import Frame
+from saima.worker.outbox import table, unpacked
+from saima.worker.steps import step
+
+LOG = logging.getLogger("saima.worker")
+ROWS = 100_000
+"""Most rows of one append."""
+
+Appended = Callable[[str, pl.DataFrame], None]
+
+
+@dataclass
+class Drained:
+    """What the worker may delete: keys of entries by sink; and how many rows and bytes they hold."""
+
+    keys: dict[str, list[str]] = field(default_factory=dict)
+    rows: int = 0
+    size: int = 0
+
+
+class Drainer(threading.Thread):
+    """Drains every `interval` seconds, so that a table gets at most one append in it.
+
+    `appended` is told what went to a sink, after the append; rows that an earlier process had appended come with it
+    no second time. A store that refuses keeps the rows in the outbox: `error` says why, the next round tries again;
+    any other failure is kept in `failure` for the worker to raise.
+    """
+
+    def __init__(
+        self,
+        online: OnlineStore,
+        tables: Tables,
+        sinks: Mapping[str, Frame],
+        shard: int,
+        appended: Appended,
+        interval: float = 1.0,
+    ) -> None:
+        super().__init__(name="drainer", daemon=True)
+        self.error = ""
+        self.failure: BaseException | None = None
+        self.appends = 0
+        self._online = online
+        self._tables = tables
+        self._sinks = dict(sinks)
+        self._shard = shard
+        self._appended = appended
+        self._interval = interval
+        self._halt = threading.Event()
+        self._lock = threading.Lock()
+        self._drained = Drained()
+        self._done: dict[str, str] = {}
+
+    @property
+    def sinks(self) -> list[str]:
+        """Names of the tables that are drained to."""
+        return list(self._sinks)
+
+    def run(self) -> None:
+        """Drain until stopped."""
+        while not self._halt.wait(self._interval):
+            try:
+                self.drain()
+            except StoreError as error:
+                if str(error) != self.error:
+                    LOG.warning("the tables take no rows now, they wait in the outbox: %s", error)
+                self.error = str(error)
+            except BaseException as error:  # noqa: BLE001  # raised again by the worker's thread
+                self.failure = error
+                return
+
+    def stop(self) -> None:
+        """Stop after the round that is running."""
+        self._halt.set()
+        if self.is_alive():
+            self.join()
+
+    def drain(self) -> int:
+        """Append what is in the outbox now; returns the rows appended. Raises StoreError where a table refuses."""
+        rows = 0
+        for sink in self._sinks:
+            while True:
+                more, appended = self._drain(sink)
+                rows += appended
+                if not more:
+                    break
+        self.error = ""
+        return rows
+
+    def take(self) -> Drained:
+        """Entries drained since the last call."""
+        with self._lock:
+            taken, self._drained = self._drained, Drained()
+        return taken
+
+    def _drain(self, sink: str) -> tuple[bool, int]:
+        """One append of at most about ROWS rows; whether entries are left, and the rows appended."""
+        parts: list[pa.Table] = []
+        keys: list[str] = []
+        size = count = 0
+        more = False
+        with self._online.read() as read:
+            entries = read.scan(table(sink))
+        for key, data in entries:
+            if key <= self._done.get(sink, ""):
+                continue
+            if count >= ROWS:
+                more = True
+                break
+            parts.append(unpacked(data))
+            keys.append(key)
+            size += len(data)
+            count += parts[-1].num_rows
+        if not keys:
+            return False, 0
+        step("before_append")
+        appended = self._append(sink, pa.concat_tables(parts))
+        step("after_append")
+        self._done[sink] = keys[-1]
+        with self._lock:
+            self._drained.keys.setdefault(sink, []).extend(keys)
+            self._drained.rows += count
+            self._drained.size += size
+        return more, appended
+
+    def _append(self, sink: str, rows: pa.Table) -> int:
+        """Append the rows whose cause the table does not have yet."""
+        app = f"{sink}/{self._shard}"
+        known = self._tables.app_version(sink, app)
+        if known >= 0:
+            rows = rows.filter(pc.greater(rows.column("offset"), known))
+        if not rows.num_rows:
+            return 0
+        frame = self._sinks[sink](rows)
+        last = int(rows.column("offset").to_numpy().max())
+        if not self._tables.append(sink, frame, app=app, version=last):
+            return 0
+        self.appends += 1
+        self._appended(sink, frame)
+        return frame.height

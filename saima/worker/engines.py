@@ -1,0 +1,112 @@
+"""All engines of a shard as one: admitted rows in, output tables and changed state out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from saima.stores.interfaces import OnlineRead, OnlineStore
+from saima.streams.dedup import TABLE as SEEN
+from saima.streams.dedup import Seen
+from saima.streams.held import Change
+from saima.streams.join import Fetch
+from saima.streams.samples import Happening, Prediction, SampleJoin
+from saima.streams.tiles import RowEngine, TileEngine
+from saima.worker import ledger, outbox
+from saima.worker.catalog import Catalog
+from saima.worker.intake import Batch, Intake, Logged
+
+
+class Engines:
+    """Windows, latest-value tables and joins of all algorithms, and the intake before them."""
+
+    def __init__(self, catalog: Catalog, online: OnlineStore) -> None:
+        self._online = online
+        self.intake = Intake(catalog.topics, catalog.lateness, catalog.declarations, Seen())
+        self._tiles = TileEngine(catalog.groups.values(), self._load, catalog.predicates)
+        self._rows = RowEngine(catalog.rows.values(), self._load)
+        self._wanted = self._tiles.topics | self._rows.topics
+        self._joins = {
+            name: SampleJoin(name, declaration, self._fetch(f"join/{name}"))
+            for name, declaration in catalog.declarations.items()
+            if declaration.label is not None
+        }
+
+    def process(self, batch: Batch) -> dict[str, pa.Table]:
+        """Output rows by sink: events, journal records, samples."""
+        outputs = {f"events/{topic}": table for topic, table in batch.tables.items()}
+        for topic, table in batch.tables.items():
+            if topic in self._wanted:
+                frame = pl.DataFrame(table)
+                if batch.late:
+                    frame = frame.filter(~pl.col("late"))
+                self._tiles.process_batch(frame, topic)
+                self._rows.process_batch(frame, topic)
+        records: dict[str, list[Logged]] = {}
+        for logged in batch.records:
+            records.setdefault(logged.algorithm, []).append(logged)
+        for name, found in records.items():
+            outputs[f"{name}/journal"] = outbox.journal_rows(found)
+        for name, join in self._joins.items():
+            rows: list[Prediction | Happening] = [logged.prediction for logged in records.get(name, [])]
+            for topic in join.topics:
+                if topic in batch.tables:
+                    rows += happenings(topic, batch.tables[topic], join.label.value)
+            emitted = join.process(sorted(rows, key=lambda row: row.offset))
+            if emitted:
+                outputs[f"{name}/samples"] = outbox.sample_rows(emitted)
+        return outputs
+
+    def changes(self) -> list[Change]:
+        """State changed since the last call: entities, pending joins, seen ids."""
+        changes = [*self._tiles.changes(), *self._rows.changes()]
+        for join in self._joins.values():
+            changes += join.changes()
+        return changes + [(SEEN, key, data) for key, data in self.intake.seen.changes()]
+
+    def restore(self, known: ledger.Ledger, read: OnlineRead) -> None:
+        """Continue from what an earlier process committed; entities load as they are needed."""
+        self.intake.restore(known.clocks)
+        self.intake.seen.restore(read.scan(SEEN))
+        for join in self._joins.values():
+            join.restore(read)
+
+    @property
+    def counters(self) -> dict[str, dict[str, int]]:
+        """Counters of the joins, by algorithm."""
+        return {name: join.counters for name, join in self._joins.items()}
+
+    def _load(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
+        with self._online.read() as read:
+            return read.get_many(table, keys)
+
+    def _fetch(self, table: str) -> Fetch:
+        return lambda keys: self._load(table, keys)
+
+
+def happenings(topic: str, table: pa.Table, value: str | None) -> list[Happening]:
+    """Rows of a label's or an exposure's topic for the join; without a declared value a row itself is the label, 1."""
+    rows = table.num_rows
+    absent: list[Any] = [None] * rows
+
+    def column(name: str | None, default: list[Any]) -> list[Any]:
+        return table.column(name).to_pylist() if name is not None and name in table.column_names else default
+
+    columns = zip(
+        column("offset", absent),
+        column("appended", absent),
+        column("trace", column("key", absent)),
+        column("item", [""] * rows),
+        column("time", absent),
+        column("seq", absent),
+        column(value, [1.0] * rows),
+        column("late", absent),
+        strict=True,
+    )
+    return [
+        Happening(offset, appended, topic, trace, str(item), time, seq, None if label is None else float(label), late)
+        for offset, appended, trace, item, time, seq, label, late in columns
+    ]

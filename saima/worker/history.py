@@ -1,0 +1,39 @@
+"""History for the state: the event tables' accepted rows, up to a position, built by the engines' batch path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from saima.events import Topic
+from saima.stores.interfaces import Tables
+from saima.streams.held import Change
+from saima.streams.tiles import RowEngine, TileEngine
+from saima.worker.catalog import Catalog
+
+
+def history_frames(tables: Tables, topics: Iterable[Topic], upto: int, end: int) -> dict[str, pl.LazyFrame]:
+    """Accepted rows by topic: those of history (offset 0) with time < `end`, and those of the log up to `upto`."""
+    frames: dict[str, pl.LazyFrame] = {}
+    for topic in topics:
+        name = f"events/{topic.name}"
+        if not tables.exists(name):
+            continue
+        offset, time = pl.col("offset"), pl.col("time")
+        accepted = ~pl.col("late") & (offset <= upto) & ((offset > 0) | (time < end))
+        frame = tables.scan(name).filter(accepted)
+        schema = pl.DataFrame(topic.schema.empty_table()).schema
+        known = frame.collect_schema().names()
+        absent = [pl.lit(None, dtype=schema[field]).alias(field) for field in topic.fields if field not in known]
+        frames[topic.name] = frame.with_columns(absent)
+    return frames
+
+
+def build(found: Catalog, missing: set[str], frames: dict[str, pl.LazyFrame]) -> list[Change]:
+    """Entities of the missing online tables, as the stream would have made them of the same rows."""
+    groups = [group for table, group in found.groups.items() if table in missing]
+    rows = [source for table, source in found.rows.items() if table in missing]
+    predicates = {group.table: found.predicates[group.table] for group in groups if group.table in found.predicates}
+    tiles = TileEngine(groups, predicates=predicates).build_from_history(frames)
+    return [*tiles, *RowEngine(rows).build_from_history(frames)]

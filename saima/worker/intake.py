@@ -1,0 +1,197 @@
+"""From log segments to rows that the engines may see: schema, identity, lateness; what is refused says why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from saima.events import DEAD_LETTER, DEAD_LETTER_TOPIC, JOURNAL, JOURNAL_TOPIC, Topic
+from saima.features.declaration import Declaration
+from saima.stores.interfaces import Segment
+from saima.streams.dedup import Seen
+from saima.streams.lateness import Clock
+from saima.streams.samples import Prediction, prediction
+
+_OFFSET = pa.field("offset", pa.int64())
+_LATE = pa.field("late", pa.bool_())
+_NEEDED = ("time", "seq", "id", "appended")
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A journal record: the algorithm's name, the record as the join sees it and as JSON gave it."""
+
+    algorithm: str
+    prediction: Prediction
+    document: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A row of the log that no engine may see, with its bytes and the reason."""
+
+    offset: int
+    topic: str
+    reason: str
+    data: bytes
+
+
+@dataclass
+class Batch:
+    """What one read of the log holds, after the intake.
+
+    tables: per topic the first rows of their ids, with `offset` and `late`, in order of offsets; the journal is in
+    `records`; `rows` counts everything that was read, up to and including offset `last`.
+    """
+
+    rows: int = 0
+    last: int = 0
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+    records: list[Logged] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    duplicates: int = 0
+    late: int = 0
+    appended: list[np.ndarray[Any, np.dtype[np.int64]]] = field(default_factory=list)
+
+
+class Intake:
+    """Admits rows in order of offsets; `seen` and `clocks` are its state."""
+
+    def __init__(
+        self,
+        topics: Mapping[str, Topic],
+        lateness: Mapping[str, int],
+        declarations: Mapping[str, Declaration],
+        seen: Seen,
+    ) -> None:
+        self._topics = {**topics, JOURNAL: JOURNAL_TOPIC, DEAD_LETTER: DEAD_LETTER_TOPIC}
+        self._declarations = declarations
+        self.seen = seen
+        self.clocks = {topic: Clock(bound) for topic, bound in lateness.items()}
+
+    def restore(self, newest: Mapping[str, int]) -> None:
+        """Continue with the clocks of an earlier process; a new source begins afresh."""
+        for topic, time in newest.items():
+            if topic in self.clocks:
+                self.clocks[topic] = replace(self.clocks[topic], newest=time)
+
+    def admit(self, segments: Sequence[Segment]) -> Batch:
+        """Check, de-duplicate and judge all rows of the segments."""
+        batch = Batch()
+        parts: dict[str, list[pa.Table]] = {}
+        for segment in segments:
+            batch.rows += segment.table.num_rows
+            batch.last = max(batch.last, segment.last)
+            table = self._checked(segment, batch)
+            if table is not None and table.num_rows and segment.topic != DEAD_LETTER:
+                table = self._first(segment.topic, table, batch)
+            if table is not None and table.num_rows:
+                batch.appended.append(table.column("appended").to_numpy())
+                parts.setdefault(segment.topic, []).append(table)
+        for topic, tables in parts.items():
+            table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
+            if topic == JOURNAL:
+                self._read_records(table, batch)
+            else:
+                batch.tables[topic] = self._judged(topic, table, batch)
+        return batch
+
+    def _checked(self, segment: Segment, batch: Batch) -> pa.Table | None:
+        """The rows in the topic's schema with their offsets; rows without time, seq or id are refused."""
+        topic = self._topics.get(segment.topic)
+        table = segment.table
+        if topic is None:
+            _refuse(batch, segment, range(table.num_rows), f"unknown topic '{segment.topic}'")
+            return None
+        try:
+            table = conform(table, topic)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError) as error:
+            _refuse(batch, segment, range(table.num_rows), f"not in the schema of '{topic.name}': {error}")
+            return None
+        offsets = pa.array(np.arange(segment.first, segment.last + 1))
+        table = table.append_column(_OFFSET, offsets)
+        missing = [name for name in _NEEDED if table.column(name).null_count]
+        if missing:
+            bad = pc.or_kleene(pc.is_null(table.column(missing[0])), False)
+            for name in missing[1:]:
+                bad = pc.or_(bad, pc.is_null(table.column(name)))
+            rows = np.flatnonzero(bad.to_numpy())
+            _refuse(batch, segment, rows.tolist(), f"no {' or '.join(missing)}")
+            table = table.filter(pc.invert(bad))
+        return table
+
+    def _first(self, topic: str, table: pa.Table, batch: Batch) -> pa.Table:
+        """The rows whose id has not come before."""
+        again = self.seen.judge(
+            topic,
+            table.column("id").to_pylist(),
+            table.column("time").to_pylist(),
+            table.column("offset").to_pylist(),
+        )
+        if not any(again):
+            return table
+        batch.duplicates += sum(again)
+        return table.filter(pa.array([not verdict for verdict in again]))
+
+    def _judged(self, topic: str, table: pa.Table, batch: Batch) -> pa.Table:
+        clock = self.clocks.get(topic)
+        if clock is None:
+            return table.append_column(_LATE, pa.array(np.zeros(table.num_rows, dtype=np.bool_)))
+        late, self.clocks[topic] = clock.judge(table.column("time").to_numpy())
+        batch.late += int(late.sum())
+        return table.append_column(_LATE, pa.array(late))
+
+    def _read_records(self, table: pa.Table, batch: Batch) -> None:
+        columns = [table.column(name).to_pylist() for name in ("algorithm", "record", "offset", "appended")]
+        for row, (algorithm, text, offset, appended) in enumerate(zip(*columns, strict=True)):
+            declaration = self._declarations.get(algorithm)
+            try:
+                if declaration is None:
+                    raise ValueError(f"unknown algorithm '{algorithm}'")
+                document = json.loads(text)
+                logged = prediction(declaration, document, text.encode(), offset, appended)
+            except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+                reason = f"not a journal record: {type(error).__name__}: {error}"
+                batch.refused.append(Refused(offset, JOURNAL, reason, packed(table.slice(row, 1))))
+                continue
+            batch.records.append(Logged(algorithm, logged, document))
+
+
+def conform(table: pa.Table, topic: Topic) -> pa.Table:
+    """The table in the topic's schema: missing fields become null, unknown ones go, types are cast safely.
+
+    Raises KeyError for a missing envelope column and ArrowInvalid for a value that does not fit.
+    """
+    schema = topic.schema
+    if table.schema.equals(schema):
+        return table
+    columns = []
+    for wanted in schema:
+        if wanted.name in table.column_names:
+            column = table.column(wanted.name)
+            columns.append(column if column.type.equals(wanted.type) else column.cast(wanted.type))
+        elif wanted.name in topic.fields:
+            columns.append(pa.nulls(table.num_rows, wanted.type))
+        else:
+            raise KeyError(f"column '{wanted.name}' is missing")
+    return pa.table(columns, schema=schema)
+
+
+def packed(table: pa.Table) -> bytes:
+    """Rows as an Arrow IPC stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _refuse(batch: Batch, segment: Segment, rows: Sequence[int], reason: str) -> None:
+    for row in rows:
+        data = packed(segment.table.slice(row, 1))
+        batch.refused.append(Refused(segment.first + row, segment.topic, reason, data))

@@ -1,0 +1,53 @@
+"""What the worker itself commits beside the engines' state: clocks, counts, what has been built, of which log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from saima.errors import PositionError
+from saima.stores.interfaces import OnlineRead
+from saima.streams.lateness import Clock
+
+TABLE = "worker"
+KEY = "ledger"
+COUNTS = ("rows", "late", "duplicates", "refused", "forgotten")
+
+
+@dataclass
+class Ledger:
+    """generation: identity of the log; built: online tables whose state is complete; clocks: newest event time by
+    topic, ms; counts since the beginning."""
+
+    generation: str
+    built: list[str] = field(default_factory=list)
+    clocks: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
+
+    def follow(self, clocks: Mapping[str, Clock]) -> None:
+        """Take over the clocks as they are now."""
+        self.clocks = {topic: clock.newest for topic, clock in sorted(clocks.items())}
+
+    def count(self, **more: int) -> None:
+        """Add to the counts."""
+        for name, n in more.items():
+            self.counts[name] += n
+
+    def pack(self) -> bytes:
+        """JSON, equal for equal state."""
+        return json.dumps(vars(self), sort_keys=True).encode()
+
+
+def load(read: OnlineRead, generation: str) -> Ledger | None:
+    """The ledger of an earlier process; None on a fresh store. Raises PositionError if it belongs to another log."""
+    (stored,) = read.get_many(TABLE, [KEY])
+    if stored is None:
+        return None
+    ledger = Ledger(**json.loads(stored))
+    if ledger.generation != generation:
+        raise PositionError(
+            f"the online store belongs to the event log of generation {ledger.generation}, but the log here is of "
+            f"generation {generation}: its position means nothing there. Put the old log back, or run `saima rebuild`"
+        )
+    return ledger

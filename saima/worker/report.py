@@ -1,0 +1,79 @@
+"""Tells Dagster, over its REST endpoint, what the worker has appended: coalesced, from a persisted last report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from saima.stores.interfaces import Registry
+
+LOG = logging.getLogger("saima.worker")
+
+
+class Reporter:
+    """Reports asset materializations to the Dagster webserver at `address`.
+
+    What has been reported is the fact `reported/<asset>`; while Dagster is down the newest state waits, and one report
+    covers everything since.
+    """
+
+    def __init__(self, registry: Registry, address: str, timeout: float = 3.0) -> None:
+        self._registry = registry
+        self._address = address.rstrip("/")
+        self._timeout = timeout
+        self.error = ""
+
+    def report(self, asset: str, state: Mapping[str, Any]) -> bool:
+        """Report `asset` (`<algorithm>/<asset>`) if its state, small JSON values, differs from the last report.
+
+        Returns whether Dagster knows the state now.
+        """
+        fact = f"reported/{asset}"
+        if self._registry.fact(fact) == dict(state):
+            return True
+        if not self._post(asset, state):
+            return False
+        self._registry.put_fact(fact, state)
+        return True
+
+    def _post(self, asset: str, state: Mapping[str, Any]) -> bool:
+        body: dict[str, Any] = {"metadata": dict(state)}
+        if "offset" in state:
+            body["data_version"] = str(state["offset"])
+        try:
+            answer = httpx.post(
+                f"{self._address}/report_asset_materialization/{asset}", json=body, timeout=self._timeout
+            )
+            answer.raise_for_status()
+        except httpx.HTTPError as error:
+            text = f"Dagster at {self._address} takes no reports now: {error!r}"
+            if text != self.error:
+                LOG.warning("%s; the newest state is reported when it answers", text)
+            self.error = text
+            return False
+        self.error = ""
+        return True
+
+
+def assets(
+    declared: Mapping[str, Mapping[str, Any]], sinks: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    """State by asset key out of the state by sink; an event table is the asset `events_<topic>` of each algorithm
+    that declares the topic (`declared`: sources by algorithm).
+
+    >>> assets({"ctr": {"click": None}}, {"events/click": {"rows": 3}, "ctr/samples": {"rows": 1}})
+    {'ctr/events_click': {'rows': 3}, 'ctr/samples': {'rows': 1}}
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for sink, state in sinks.items():
+        folder, _, name = sink.partition("/")
+        if folder != "events":
+            found[sink] = state
+            continue
+        for algorithm, sources in declared.items():
+            if name in sources:
+                found[f"{algorithm}/events_{name}"] = state
+    return found

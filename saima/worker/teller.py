@@ -1,0 +1,152 @@
+"""The worker's outward thread: status each second, facts and reports after a drain, the push that starts a retrain.
+
+Nothing here is on the way of a commit or of an append: registry and Dagster may be slow or down.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import polars as pl
+
+from saima.decisions import retrain
+from saima.errors import StoreError
+from saima.features.declaration import Declaration
+from saima.stores.interfaces import Registry, Tables
+from saima.worker.report import Reporter, assets
+from saima.worker.steps import step
+
+LOG = logging.getLogger("saima.worker")
+REPORT_MS = 5_000
+
+
+class Teller(threading.Thread):
+    """Publishes `status()` under `name` and keeps the facts `samples/<algorithm>`.
+
+    `dagster` is the address of its webserver, empty if there is none; `clock` returns wall ms.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        tables: Tables,
+        declarations: Mapping[str, Declaration],
+        name: str,
+        status: Callable[[], Mapping[str, Any]],
+        dagster: str,
+        clock: Callable[[], int],
+    ) -> None:
+        super().__init__(name="teller", daemon=True)
+        self._registry = registry
+        self._tables = tables
+        self._declarations = declarations
+        self._name = name
+        self._status = status
+        self._dagster = dagster
+        self._clock = clock
+        self._reporter = Reporter(registry, dagster) if dagster else None
+        self._sinks: dict[str, dict[str, Any]] = {}
+        self._reported = 0
+        self._halt = threading.Event()
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._warned = ""
+
+    def appended(self, sink: str, frame: pl.DataFrame) -> None:
+        """Rows went to a table (called on the drainer's thread): keep count, and the samples' fact up to date."""
+        newest = _state(frame.lazy())
+        with self._lock:
+            known = self._sinks.get(sink)
+            state = _state(self._live(sink)) if known is None else _joined(known, newest)
+            self._sinks[sink] = state
+        self._put_fact(sink, state)
+        step("after_facts")
+        self._wake.set()
+
+    def catch_up(self, sinks: list[str]) -> None:
+        """Read the state of tables that exist, since an earlier process may have appended without telling."""
+        for sink in sinks:
+            if self._tables.exists(sink):
+                state = _state(self._live(sink))
+                with self._lock:
+                    self._sinks[sink] = state
+                self._put_fact(sink, state)
+
+    def run(self) -> None:
+        """Tell every second, and at once after a drain, until stopped."""
+        while not self._halt.is_set():
+            self.tell()
+            self._wake.wait(1.0)
+            self._wake.clear()
+
+    def stop(self) -> None:
+        """Stop after the round that is running."""
+        self._halt.set()
+        self._wake.set()
+        if self.is_alive():
+            self.join()
+
+    def tell(self) -> None:
+        """Publish the status, push due retrains, report to Dagster; what is down is tried again next time."""
+        try:
+            self._registry.set_status(self._name, self._status())
+            self._push()
+            self._report()
+        except StoreError as error:
+            if str(error) != self._warned:
+                LOG.warning("%s", error)
+            self._warned = str(error)
+
+    def _push(self) -> None:
+        if not self._dagster:
+            return
+        for name, declaration in self._declarations.items():
+            if f"{name}/samples" in self._sinks and declaration.lineages:
+                for run in retrain.push(self._registry, declaration, self._dagster, self._clock()):
+                    LOG.info("started a retrain of %s: run %s", name, run)
+
+    def _report(self) -> None:
+        now = self._clock()
+        if self._reporter is None or now - self._reported < REPORT_MS:
+            return
+        self._reported = now
+        with self._lock:
+            states = dict(self._sinks)
+        declared = {name: declaration.sources for name, declaration in self._declarations.items()}
+        for asset, state in assets(declared, states).items():
+            if not self._reporter.report(asset, state):
+                return
+
+    def _live(self, sink: str) -> pl.LazyFrame:
+        return self._tables.scan(sink).filter(pl.col("offset") > 0)
+
+    def _put_fact(self, sink: str, state: dict[str, Any]) -> None:
+        algorithm, _, name = sink.rpartition("/")
+        if name == "samples" and state["dagster/row_count"]:
+            fact = {
+                "count": state["dagster/row_count"],
+                "newest_label_time": state["newest_label_time"],
+                "newest_offset": state["offset"],
+                "newest_appended": state["newest_appended"],
+            }
+            self._registry.put_fact(f"samples/{algorithm}", fact)
+
+
+def _state(rows: pl.LazyFrame) -> dict[str, Any]:
+    columns = rows.collect_schema().names()
+    wanted = [pl.len().alias("dagster/row_count"), pl.col("offset").max(), pl.col("time").max().alias("newest_time")]
+    if "label_time" in columns:
+        wanted += [
+            pl.col("label_time").max().alias("newest_label_time"),
+            pl.col("label_appended").max().alias("newest_appended"),
+        ]
+    return rows.select(wanted).collect().to_dicts()[0]
+
+
+def _joined(known: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    both = {name: max(value, known.get(name) or value) for name, value in more.items()}
+    both["dagster/row_count"] = known["dagster/row_count"] + more["dagster/row_count"]
+    return both
