@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tea_tasting.aggr import Aggregates
+import polars as pl
 
 from ab import means, multiplicity, srm
 from ab.estimates import NoResult
@@ -108,16 +108,32 @@ def check_size(arms: Sequence[str], counts: Sequence[int]) -> Check:
     return Check("Enough data", "pass", f"The smallest arm, {smallest}, has {least:,} units with an outcome.")
 
 
-def differences(moments: Mapping[tuple[object, ...], Aggregates], arms: Sequence[str]) -> list[Difference]:
-    """Standardised differences of every quantity of every arm against the first, greatest first; p adjusted by Holm."""
-    control = moments.get((arms[0],))
+def differences(units: pl.DataFrame, arms: Sequence[str]) -> list[Difference]:
+    """Standardised differences of every quantity of every arm against the first, greatest first; p adjusted by Holm.
+
+    `units` has arm and one column a quantity, one row a unit; a missing value leaves its unit out of that quantity.
+    """
+    names = [name for name in units.columns if name != "arm"]
+    moments = {
+        row["arm"]: row
+        for row in units.group_by("arm")
+        .agg(
+            *(pl.col(name).count().alias(f"n:{name}") for name in names),
+            *(pl.col(name).mean().alias(f"mean:{name}") for name in names),
+            *(pl.col(name).var().alias(f"var:{name}") for name in names),
+        )
+        .to_dicts()
+    }
     found: list[tuple[str, str, float, float]] = []
     for arm in arms[1:]:
-        treatment = moments.get((arm,))
-        if control is None or treatment is None:
+        if not {arms[0], arm} <= set(moments):
             continue
-        for name in control.mean_:
-            result = means.compare(control, treatment, name)
+        for name in names:
+            control, treatment = (
+                (moments[each][f"n:{name}"], moments[each][f"mean:{name}"] or 0.0, moments[each][f"var:{name}"] or 0.0)
+                for each in (arms[0], arm)
+            )
+            result = means.from_units(control, treatment)
             if isinstance(result, NoResult):
                 continue
             pooled = ((result.variance_control + result.variance_treatment) / 2) ** 0.5

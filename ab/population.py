@@ -1,0 +1,117 @@
+"""Who and what a report is about: exposures, units, and the samples old enough to count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from ab import exposure
+from saima.routing.experiments import Experiment
+
+MATURE = 0.99
+"""Share of outcomes that have arrived by the age at which a decision counts; one age for all arms."""
+
+_NOT_QUANTITIES = frozenset(
+    [
+        "trace",
+        "item",
+        "time",
+        "label",
+        "label_time",
+        "label_offset",
+        "label_appended",
+        "weight",
+        "version",
+        "lineage",
+        "experiment",
+        "arm",
+        "unit",
+        "score",
+        "offset",
+        "day",
+        "propensity",
+        "epoch",
+        "attempt",
+        "appended",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """exposures: trace, unit, arm, time. units: with their one arm. samples: mature ones of those units, with their
+    unit's arm. immature: samples left out as too young. journalled: whether exposures come from the journal."""
+
+    exposures: pl.DataFrame
+    units: exposure.Units
+    samples: pl.DataFrame
+    immature: int
+    cut: int | None
+    journalled: bool
+
+    def exposed(self, arms: Sequence[str]) -> list[int]:
+        """Mature exposures by arm."""
+        return _rows(self._mature(), arms)
+
+    def joined(self, arms: Sequence[str]) -> list[int]:
+        """Those of them that have a sample."""
+        return _rows(self._mature().join(self.samples.select("trace"), on="trace", how="semi"), arms)
+
+    def rows(self, arms: Sequence[str]) -> list[int]:
+        """Samples by arm."""
+        return _rows(self.samples, arms)
+
+    def with_outcome(self, arms: Sequence[str]) -> list[int]:
+        """Units with a sample, by arm."""
+        return _rows(self.samples.unique("unit"), arms)
+
+    def first_samples(self) -> pl.DataFrame:
+        """The first sample of each unit: what was known at its first exposure."""
+        return self.samples.sort("time", maintain_order=True).unique("unit", keep="first", maintain_order=True)
+
+    def quantities(self) -> list[str]:
+        """Numeric features of the samples."""
+        return [
+            name
+            for name, dtype in self.samples.schema.items()
+            if dtype.is_numeric() and name not in _NOT_QUANTITIES and not name.startswith("out.")
+        ]
+
+    def _mature(self) -> pl.DataFrame:
+        mature = self.exposures if self.cut is None else self.exposures.filter(pl.col("time") <= self.cut)
+        return mature.join(self.units.frame.select("unit"), on="unit", how="semi")
+
+
+def prepare(experiment: Experiment, samples: pl.LazyFrame, journal: pl.LazyFrame | None) -> Population:
+    """The population of an experiment. A decision counts when it is older than the age by which 99 % of all outcomes
+    arrived, the same age in every arm, so that slow outcomes (late flights) are not missing from the newest days."""
+    name = experiment.experiment
+    own = (
+        samples.filter((pl.col("experiment") == name) & (pl.col("arm") != "") & pl.col("label").is_not_null())
+        .unique(["trace", "item"], keep="first", maintain_order=True)
+        .collect()
+    )
+    exposures = (
+        exposure.from_samples(own.lazy(), name) if journal is None else exposure.from_journal(journal, name)
+    ).collect()
+    units = exposure.units(exposures.lazy())
+    cut = _cut(own)
+    mature = own if cut is None else own.filter(pl.col("time") <= cut)
+    kept = mature.drop("arm").join(units.frame.select("unit", "arm"), on="unit")
+    return Population(exposures, units, kept, own.height - mature.height, cut, journal is not None)
+
+
+def _cut(samples: pl.DataFrame) -> int | None:
+    """Event time up to which a decision counts: the newest label less the age at which outcomes have arrived."""
+    if "label_time" not in samples.columns:
+        return None
+    age = (samples["label_time"] - samples["time"]).quantile(MATURE, "higher")
+    newest = samples["label_time"].max()
+    return None if age is None or not isinstance(newest, int) else int(newest - age)
+
+
+def _rows(frame: pl.DataFrame, arms: Sequence[str]) -> list[int]:
+    seen = dict(frame.group_by("arm").len().iter_rows())
+    return [seen.get(arm, 0) for arm in arms]

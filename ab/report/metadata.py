@@ -1,0 +1,107 @@
+"""The report as an asset's metadata: words, tables and a plot that show in the orchestrator's UI."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+from ab.report.charts import COLOURS
+from ab.report.findings import Report
+from ab.wording import day as day_text
+from ab.wording import moment, number, p_value, percent, signed, words
+
+
+class Markdown(str):
+    """Text to be shown as Markdown."""
+
+    __slots__ = ()
+
+
+Metadata = dict[str, str | int | float | bool | Markdown]
+"""Values by label; a label is words for a person."""
+
+
+def metadata(report: Report) -> Metadata:
+    """Verdict, trust, effects, arms, data position, and a plot where there is a trend."""
+    position = report.position
+    found: Metadata = {
+        "verdict": report.verdict.headline,
+        "because": Markdown(report.verdict.because),
+        "code": report.verdict.code,
+        "trusted": report.trusted,
+        "trust": Markdown(_trust(report)),
+        "arms": Markdown(_arms(report)),
+        "samples": position.samples,
+        "decisions": f"{moment(position.first)} to {moment(position.last)}",
+    }
+    if report.effects:
+        found["effects"] = Markdown(_effects(report))
+    for effect in report.effects:
+        if effect.metric == report.primary and effect.estimate is not None:
+            found[f"effect {effect.arm}"] = effect.estimate.effect
+            found[f"p {effect.arm}"] = effect.estimate.p_value
+    if position.offset is not None:
+        found["position"] = position.offset
+    if any(arm.mean is not None for day in report.days for arm in day.arms):
+        found["trend"] = Markdown(f"![{words(report.primary)} by day](data:image/png;base64,{_plot(report)})")
+    return found
+
+
+def _effects(report: Report) -> str:
+    rows = [
+        "| metric | arm | control | arm's | difference | relative | interval | p | |",
+        "|---|---|--:|--:|--:|--:|---|--:|---|",
+    ]
+    for effect in report.effects:
+        estimate = effect.estimate
+        if estimate is None:
+            rows.append(f"| {words(effect.metric)} | {effect.arm} | | | | | {effect.reason} | | none |")
+            continue
+        bounds = f"{percent(estimate.relative_lower, sign=True)} to {percent(estimate.relative_upper, sign=True)}"
+        rows.append(
+            f"| {words(effect.metric)} ({effect.declared.role}) | {effect.arm} | {number(estimate.control, 4)} | "
+            f"{number(estimate.treatment, 4)} | {signed(estimate.effect)} | "
+            f"{percent(estimate.relative_effect, sign=True)} | {bounds} | {p_value(effect.p_adjusted)} | "
+            f"{effect.outcome} |"
+        )
+    return "\n".join(rows)
+
+
+def _trust(report: Report) -> str:
+    rows = ["| check | | |", "|---|---|---|"]
+    rows += [f"| {check.name} | **{check.status}** | {check.sentence} |" for check in report.checks]
+    return "\n".join(rows)
+
+
+def _arms(report: Report) -> str:
+    rows = ["| arm | lineage | designed | exposed | with outcome | versions |", "|---|---|--:|--:|--:|--:|"]
+    rows += [
+        f"| {arm.name} | {arm.lineage} | {arm.weight:g} % | {arm.exposed:,} | {arm.units:,} | {arm.versions} |"
+        for arm in report.arms
+    ]
+    return "\n".join(rows)
+
+
+def _plot(report: Report) -> str:
+    """PNG of the primary metric by arm and day, in base64."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    labels = [day_text(day.day) for day in report.days]
+    for index, arm in enumerate(report.days[0].arms):
+        values = [day.arms[index].mean for day in report.days]
+        points = [(at, value) for at, value in enumerate(values) if value is not None]
+        axes.plot([at for at, _ in points], [value for _, value in points], marker="o", markersize=3.5, label=arm.arm,
+                  color=COLOURS[index % len(COLOURS)])  # fmt: skip
+    step = max(1, len(labels) // 12 + 1)
+    axes.set_xticks(range(0, len(labels), step), labels[::step])
+    axes.set_title(words(report.primary).capitalize(), loc="left", fontsize=11)
+    axes.grid(axis="y", color="#e3e6ea")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return base64.b64encode(buffer.getvalue()).decode()
