@@ -42,7 +42,7 @@ def encode(record: Mapping[str, Any], features: pl.DataFrame, kept: Sequence[int
 
     Polars writes a float32 as the shortest text that reads back to the same float32, and NaN as null.
     """
-    rows = features if len(kept) == features.height else features[list(kept)]
+    rows = features if not features.width or len(kept) == features.height else features[list(kept)]
     times = [name for name, dtype in rows.schema.items() if dtype == pl.Datetime]
     if times:
         rows = rows.with_columns(pl.col(times).cast(pl.Int64))

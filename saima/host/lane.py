@@ -69,9 +69,7 @@ class Ticket:
 class Lane:
     """Threads that run tickets in order. A thread is free only when its body has really ended."""
 
-    def __init__(
-        self, name: str, threads: int, size: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, name: str, threads: int, size: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
         self.size = size
         self.rejected = 0

@@ -6,9 +6,11 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+from saima.features.declaration import Journal
 from saima.host.request import Checker
 from saima.host.servable import Extracts, Servable
 from saima.host.slot import State
+from saima.routing.experiments import Eligible
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,10 @@ class Loaded:
     checker: Checker
     parameters: dict[str, Any]
     """Declared defaults of the parameters."""
+    journal: Journal
+    top_k: int | None
+    eligible: Eligible | None
+    """Judges experiments that declare an eligibility."""
 
 
 class Slot:
@@ -35,10 +41,15 @@ class Slot:
         self.error = ""
         self.retry = False
         self.routed_at: int | None = None
-        self.answers = 0
+        self.answered = 0
         self._loaded: Loaded | None = None
         self._leases = 0
         self._lock = threading.Lock()
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """Algorithm, lineage, publication."""
+        return self.algorithm, self.lineage, self.publication
 
     @property
     def loaded(self) -> Loaded:
@@ -89,15 +100,16 @@ class Slot:
     def __str__(self) -> str:
         return f"{self.algorithm}/{self.lineage} #{self.publication}"
 
-    def document(self) -> dict[str, Any]:
-        """The slot as its status shows it."""
+    def document(self, routed: bool) -> dict[str, Any]:
+        """The slot as its status shows it; a ready version is routed or standby."""
+        state = self.state if self.state != "ready" else ("routed" if routed else "standby")
         return {
             "algorithm": self.algorithm,
             "lineage": self.lineage,
             "publication": self.publication,
             "digest": self.digest,
-            "state": self.state,
+            "state": state,
             "routed_at": self.routed_at,
-            "answers": self.answers,
+            "answered": self.answered,
             "error": self.error,
         }

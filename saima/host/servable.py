@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,9 +33,7 @@ class Extracted(Protocol):
 class Extracts(Protocol):
     """Reads the online store in one transaction and computes the features of a request."""
 
-    def extract(
-        self, request: dict[str, Any], user: dict[str, Any] | None, items: Items, time: int
-    ) -> Extracted: ...
+    def extract(self, request: dict[str, Any], user: dict[str, Any] | None, items: Items, time: int) -> Extracted: ...
 
 
 class Scored(Protocol):
@@ -60,6 +58,16 @@ class Servable(Protocol):
 
     @property
     def algorithm(self) -> Declares: ...
+
+    @property
+    def preprocess(self) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
+        """The algorithm's own step before extraction, from {request, user, items} to the same."""
+        ...
+
+    @property
+    def postprocess(self) -> Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] | None:
+        """The algorithm's own last step, from ({request, user, items}, answer) to the answer that is sent."""
+        ...
 
     def score(self, features: pl.DataFrame, parameters: Mapping[str, Any]) -> Scored: ...
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from saima.routing.deployment import AlgorithmState, Deployment, LineageState
+from saima.errors import StoreError
+from saima.routing.deployment import AlgorithmState, Deployment, LaneSettings, LineageState
 from saima.stores.interfaces import BundleRow, DeploymentRow, Registry
 
 
@@ -15,6 +16,8 @@ class Source(Protocol):
     """Desired state in, facts out."""
 
     def deployment(self) -> DeploymentRow: ...
+
+    def deployments(self) -> list[DeploymentRow]: ...
 
     def bundle(self, publication: int) -> BundleRow: ...
 
@@ -34,6 +37,10 @@ class RegistrySource:
     def deployment(self) -> DeploymentRow:
         """The newest document."""
         return self._registry.deployment()
+
+    def deployments(self) -> list[DeploymentRow]:
+        """Whole documents, newest first."""
+        return self._registry.deployments()
 
     def bundle(self, publication: int) -> BundleRow:
         """A published bundle."""
@@ -55,10 +62,13 @@ class RegistrySource:
 class BundleSource:
     """One bundle, routed for ever: what `bentoml serve <algorithm>:<version>` runs, with no registry."""
 
-    def __init__(self, path: Path, algorithm: str, lineage: str, digest: str, allow_request_time: bool = True) -> None:
+    def __init__(self, path: Path, algorithm: str, lineage: str, digest: str, lane: LaneSettings | None = None) -> None:
         now = time.time_ns() // 1_000_000
         state = AlgorithmState(
-            lineages={lineage: LineageState(routed=1)}, default_lineage=lineage, allow_request_time=allow_request_time
+            lineages={lineage: LineageState(routed=1)},
+            default_lineage=lineage,
+            lane=lane or LaneSettings(),
+            allow_request_time=True,
         )
         document = Deployment(algorithms={algorithm: state}).sealed()
         self._row = DeploymentRow(1, document, "bundle", "serves alone", now)
@@ -69,8 +79,14 @@ class BundleSource:
         """The one document."""
         return self._row
 
+    def deployments(self) -> list[DeploymentRow]:
+        """The one document."""
+        return [self._row]
+
     def bundle(self, publication: int) -> BundleRow:
-        """The one bundle."""
+        """The one bundle, publication 1."""
+        if publication != self._bundle.publication:
+            raise StoreError(f"this process serves one bundle, publication 1, not {publication}")
         return self._bundle
 
     def publish(self, name: str, document: Mapping[str, Any]) -> None:

@@ -70,15 +70,18 @@ class Spool:
         """Append one record with one write and return its number; None where it was dropped."""
         with self._lock:
             if self._size + len(data) > self.limit:
-                return self._drop(f"the spool is at its limit of {self.limit} bytes: the log takes nothing")
+                self._drop(f"the spool is at its limit of {self.limit} bytes: the log takes nothing")
+                return None
             framed = frame(self.written, data)
             try:
                 done = os.write(self._file, framed)
                 if done < len(framed):
                     os.ftruncate(self._file, self._size)
-                    return self._drop(f"{self.path}: the disk took {done} of {len(framed)} bytes")
+                    self._drop(f"{self.path}: the disk took {done} of {len(framed)} bytes")
+                    return None
             except OSError as error:
-                return self._drop(f"{self.path}: {error.strerror}")
+                self._drop(f"{self.path}: {error.strerror}")
+                return None
             self._size += len(framed)
             self.written += 1
             return self.written - 1

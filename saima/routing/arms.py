@@ -1,4 +1,4 @@
-"""From a position in [0, 1) to an arm: ranges that a ramp widens without moving anyone, gates, overrides, stickiness."""
+"""From a position in [0, 1) to an arm: ranges that a ramp widens without moving anyone, gates, overrides, tokens."""
 
 from __future__ import annotations
 
@@ -126,5 +126,3 @@ def stick(split: Split, rule: Stickiness, attributes: Mapping[str, str], stored:
     document = f"{names[0]}||{unit}"
     kept = {**stored, document: {**stored.get(document, {}), str(rule.version): arm}}
     return Sticky(arm, n, used, kept)
-
-

@@ -42,7 +42,7 @@ def bucket_expr(salt: str, unit: str | pl.Expr, n: int = BUCKETS) -> pl.Expr:
 def place(method: str, salt: str, unit: str, n: int = BUCKETS) -> float:
     """Position of a unit in [0, 1) by a named hash; `n` is the number of buckets of xxh64.
 
-    `growthbook_v1` and `growthbook_v2` are GrowthBook's hash versions, `planout` is PlanOut's; they exist for migrations.
+    `growthbook_v1` and `growthbook_v2` are GrowthBook's hash versions, `planout` is PlanOut's: for migrations.
     Raises ValueError for an unknown hash, an empty unit, a salt with the separator.
     """
     if method == "xxh64":

@@ -163,7 +163,7 @@ def lift_hold(algorithm: str, lineage: str) -> Transition:
 
 
 def configure(algorithm: str, experiments: Sequence[Experiment] | None = None, **settings: Any) -> Transition:
-    """Set routing settings of an algorithm: experiments, default_lineage, shadow, fallback, lane, allow_request_time."""
+    """Set fields of an algorithm's state: experiments, default_lineage, shadow, fallback, lane, allow_request_time."""
 
     def transition(current: Deployment) -> Deployment:
         state = current.algorithms.get(algorithm, AlgorithmState())
@@ -188,9 +188,7 @@ def chain(*transitions: Transition) -> Transition:
     return transition
 
 
-def write(
-    registry: Registry, transition: Transition, author: str, reason: str, attempts: int = 16
-) -> DeploymentRow:
+def write(registry: Registry, transition: Transition, author: str, reason: str, attempts: int = 16) -> DeploymentRow:
     """Apply a transition to the newest document and write it; on a lost race it is applied again to what won.
 
     A transition that changes nothing writes nothing. Raises Conflict after `attempts` lost races, and what the
@@ -209,6 +207,21 @@ def write(
             continue
         return DeploymentRow(epoch, document, author, reason, 0)
     raise Conflict(f"the deployment changed {attempts} times while '{reason}' was being written; try again")
+
+
+def restore(registry: Registry, author: str) -> DeploymentRow:
+    """Write the newest whole document anew, above a damaged one. Raises StoreError where no epoch is whole."""
+    whole = next(iter(registry.deployments(1)), None)
+    if whole is None:
+        raise StoreError("no epoch of the deployment is whole; deploy a published bundle to start anew")
+    reason = f"restores epoch {whole.epoch}"
+    for expected in range(whole.epoch, whole.epoch + 1000):
+        try:
+            epoch = registry.deploy(expected, whole.document, author, reason)
+        except Conflict:
+            continue
+        return DeploymentRow(epoch, whole.document, author, reason, 0)
+    raise Conflict("the deployment changes faster than it can be restored; try again")
 
 
 def _digest(body: Mapping[str, Any]) -> str:

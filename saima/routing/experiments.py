@@ -164,21 +164,19 @@ def _inside(experiment: Experiment, unit: str, choice: Choice) -> Assignment:
     arm = experiment.arms[name]
     share = arm.weight / 100 if choice.exposed else 1.0
     reason: Reason = "hashed" if choice.exposed else "override"
-    return Assignment(
-        experiment.layer, experiment.experiment, name, arm.parameters, arm.lineage, reason, share, unit
-    )
+    return Assignment(experiment.layer, experiment.experiment, name, arm.parameters, arm.lineage, reason, share, unit)
 
 
 def _outside(experiment: Experiment, unit: str, reason: Reason) -> Assignment:
     return Assignment(experiment.layer, experiment.experiment, "", {}, None, reason, 1.0, unit)
 
 
-def load_experiments(directory: Path) -> dict[str, Experiment]:
-    """Experiments of `<directory>/experiments/*.yaml`, by name, in order of the files.
+def load_experiments(directory: Path) -> list[Experiment]:
+    """Experiments of `<directory>/experiments/*.yaml`, in order of the files.
 
     Raises DeclarationError naming the file and the field.
     """
-    found: dict[str, Experiment] = {}
+    found: list[Experiment] = []
     for path in sorted((directory / "experiments").glob("*.yaml")):
         try:
             document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -187,10 +185,9 @@ def load_experiments(directory: Path) -> dict[str, Experiment]:
             place = Place(str(path), mark.line + 1, mark.column + 1) if mark else Place(str(path), 1, 1)
             raise DeclarationError(f"not YAML: {error.problem}", place) from error
         try:
-            experiment = Experiment.model_validate(document)
+            found.append(Experiment.model_validate(document))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise DeclarationError(f"{where or 'experiment'}: {first['msg']}", Place(str(path), 1, 1)) from error
-        found[experiment.experiment] = experiment
     return found

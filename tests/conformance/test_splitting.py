@@ -108,7 +108,8 @@ def run_assign(case: dict[str, Any]) -> None:
 def run_ramp(case: dict[str, Any]) -> None:
     units = numbers(case["units"])
     steps = [
-        arm_codes(Split(case["salt"], tuple(ranges(case["weights"], step)), case["hash"]), units) for step in case["steps"]
+        arm_codes(Split(case["salt"], tuple(ranges(case["weights"], step)), case["hash"]), units)
+        for step in case["steps"]
     ]
     for arms, counts in zip(steps, case["expect_counts"], strict=True):
         assert [arms.count(None), *(arms.count(i) for i in range(len(case["weights"])))] == counts

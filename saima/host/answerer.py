@@ -1,0 +1,215 @@
+"""Answers questions: one lane an algorithm, the leased version, the breaker and fallback, the journal, the shadow."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as WaitTimeout
+from time import perf_counter
+from typing import Any
+
+from saima.errors import RequestError, SaimaError
+from saima.host import decide
+from saima.host.breaker import Breaker
+from saima.host.drain import pack
+from saima.host.journal import encode, keep
+from saima.host.lane import Expired, Full, Lane, Ticket
+from saima.host.lease import Slot
+from saima.host.meter import Meter
+from saima.host.request import Ask, envelope
+from saima.host.spool import Spool
+from saima.host.table import Route, RoutingTable
+
+LOG = logging.getLogger("saima.host")
+_SHADOW_QUEUE = 64
+_SHADOW_SECONDS = 5.0
+
+
+class Answerer:
+    """Answers under the table that `adopt` set last; any number of threads may ask.
+
+    spool: where answers are journalled; None counts every answer as dropped. clock: ms UTC.
+    """
+
+    def __init__(self, spool: Spool | None, meter: Meter, clock: Callable[[], int]) -> None:
+        self.table = RoutingTable()
+        self.lanes: dict[str, Lane] = {}
+        self.shadowed = 0
+        self._spool = spool
+        self._meter = meter
+        self._clock = clock
+        self._random = random.Random()  # noqa: S311 - samples journal rows, guards nothing
+        self._breakers: dict[str, Breaker] = {}
+        self._shadow = Lane("shadow", 1, _SHADOW_QUEUE)
+
+    def adopt(self, table: RoutingTable) -> None:
+        """Answer under another table from now on."""
+        for name, route in table.routes.items():
+            wanted = route.state.lane
+            if name in self.lanes:
+                self.lanes[name].resize(wanted.threads, wanted.queue)
+            else:
+                self.lanes = {**self.lanes, name: Lane(name, wanted.threads, wanted.queue)}
+        self.table = table
+
+    def close(self) -> None:
+        """Finish what is queued, take no more."""
+        for lane in [*self.lanes.values(), self._shadow]:
+            lane.close()
+
+    def submit(self, body: Any, seconds: float | None = None, trace: str | None = None) -> tuple[Lane, Ticket]:
+        """Put a request into its algorithm's lane; the ticket's future gets the answer or the error."""
+        try:
+            ask = envelope(body, trace)
+            route = self._route(ask.algorithm)
+            if ask.time is not None and not route.state.allow_request_time:
+                raise RequestError("the deployment does not let a caller set the time; leave it out", "/time")
+            limit = seconds if seconds is not None else route.state.lane.deadline_ms / 1000
+            lane = self.lanes[ask.algorithm]
+            return lane, lane.submit(lambda ticket: self._answer(ask, ticket), limit)
+        except Full:
+            self._meter.count("rejected")
+            raise
+        except RequestError:
+            self._meter.count("refused")
+            raise
+
+    def wait(self, lane: Lane, ticket: Ticket) -> dict[str, Any]:
+        """The answer of a submitted request; blocks until its deadline at most."""
+        remaining: float | None = max(0.0, ticket.deadline - time.monotonic())
+        while True:
+            try:
+                answer: dict[str, Any] = ticket.future.result(remaining)
+            except WaitTimeout:
+                self.give_up(lane, ticket)
+                remaining = None
+            else:
+                return answer
+
+    def give_up(self, lane: Lane, ticket: Ticket) -> None:
+        """Raise Expired for a ticket whose deadline has passed, unless its answer is about to arrive."""
+        if lane.give_up(ticket):
+            self._meter.count("expired")
+            raise Expired(f"'{lane.name}' did not answer before the deadline; {lane.waiting} requests wait")
+
+    def _answer(self, ask: Ask, ticket: Ticket) -> dict[str, Any] | None:
+        started = perf_counter()
+        time_ = ask.time if ask.time is not None else self._clock()
+        route, routed, slot, degraded = self._choose(ask)
+        try:
+            slot.loaded.checker.check(ask)
+            parameters = {**slot.loaded.parameters, **routed.parameters}
+            result = self._compute(route, slot, ask, parameters, time_)
+            result.degraded.extend(degraded)
+            answer = decide.answer_of(ask, slot, self.table.epoch, routed, parameters, result, time_)
+            record = self._record(ask, slot, answer, routed, result)
+            if not ticket.commit():
+                self._meter.count("abandoned")
+                return None
+            self._journal(ask, time_, record)
+            slot.answered += 1
+        except RequestError as error:
+            self._meter.count("refused" if error.status < 500 else "failed")
+            raise
+        finally:
+            slot.release()
+        if result.degraded:
+            self._meter.count("degraded")
+        seconds = {**result.seconds, "total": perf_counter() - started}
+        self._meter.answered(ask.algorithm, slot.lineage, slot.publication, seconds)
+        if route.state.shadow in route.slots and route.state.shadow != slot.lineage:
+            self._cast_shadow(ask, route.slots[route.state.shadow or ""], routed, time_)
+        return answer
+
+    def _choose(self, ask: Ask) -> tuple[Route, decide.Routed, Slot, list[str]]:
+        """The version that answers, leased. A version that drains in between is asked for again in the newer table."""
+        for _ in range(8):
+            route = self._route(ask.algorithm)
+            default = route.default
+            judge = default.loaded.eligible if default and default.state == "ready" else None
+            routed = decide.route(route.state, ask, judge)
+            degraded: list[str] = []
+            slot = route.slots.get(routed.lineage or "")
+            if slot is None:
+                slot = default
+                degraded = [f"lineage:{routed.lineage}"]
+            if slot is not None and slot.lease():
+                return route, routed, slot, degraded
+        self._meter.count("failed")
+        raise RequestError(f"no version of '{ask.algorithm}' is ready to answer; ask again", status=503)
+
+    def _compute(self, route: Route, slot: Slot, ask: Ask, parameters: dict[str, Any], time_: int) -> decide.Result:
+        breaker = self._breakers.get(ask.algorithm, Breaker())
+        if breaker.allows(perf_counter()):
+            try:
+                result = decide.compute(slot, ask, parameters, time_)
+            except (SaimaError, ValueError, ArithmeticError, RuntimeError, LookupError, TypeError) as error:
+                self._breakers[ask.algorithm] = breaker.fail(perf_counter())
+                self._meter.count("errors")
+                LOG.exception("%s cannot answer %s", slot, ask.trace)
+                return self._fall_back(route, slot, ask, time_, f"{type(error).__name__}: {error}")
+            if breaker.failures:
+                self._breakers[ask.algorithm] = breaker.succeed()
+            return result
+        return self._fall_back(route, slot, ask, time_, "its circuit breaker is open")
+
+    def _fall_back(self, route: Route, slot: Slot, ask: Ask, time_: int, why: str) -> decide.Result:
+        fallback = route.state.fallback
+        other = route.slots.get(fallback.lineage or "")
+        if other is not None and other is not slot and other.lease():
+            try:
+                result = decide.compute(other, ask, other.loaded.parameters, time_)
+                result.degraded.append(f"fallback:{other.lineage}")
+                return result
+            finally:
+                other.release()
+        if fallback.constant is not None:
+            return decide.constant(fallback.constant, len(ask.items) if ask.items else 1)
+        raise RequestError(f"{slot} cannot answer: {why}", status=500)
+
+    def _record(
+        self,
+        ask: Ask,
+        slot: Slot,
+        answer: dict[str, Any],
+        routed: decide.Routed,
+        result: decide.Result,
+        shadow: bool = False,
+    ) -> bytes:
+        kept = keep(slot.loaded.journal, len(result.score), result.returned, self._random)
+        document = decide.record_of(ask, answer, slot.digest, routed, result, kept, self._clock(), shadow)
+        return encode(document, result.features, kept.items)
+
+    def _journal(self, ask: Ask, time_: int, record: bytes) -> bool:
+        if self._spool is None:
+            self._meter.count("unspooled")
+            return False
+        return self._spool.append(pack(ask.algorithm, ask.trace, time_, record)) is not None
+
+    def _cast_shadow(self, ask: Ask, slot: Slot, routed: decide.Routed, time_: int) -> None:
+        def body(_: Ticket) -> None:
+            if not slot.lease():
+                return
+            try:
+                parameters = dict(slot.loaded.parameters)
+                result = decide.compute(slot, ask, parameters, time_)
+                answer = decide.answer_of(ask, slot, self.table.epoch, routed, parameters, result, time_)
+                self.shadowed += self._journal(ask, time_, self._record(ask, slot, answer, routed, result, True))
+            finally:
+                slot.release()
+
+        try:
+            self._shadow.submit(body, 5.0)
+        except Full:
+            self._meter.count("shadow_dropped")
+
+    def _route(self, algorithm: str) -> Route:
+        route = self.table.routes.get(algorithm)
+        if route is not None:
+            return route
+        known = sorted(self.table.routes)
+        if not known:
+            raise RequestError("nothing is deployed yet; ask again", status=503)
+        raise RequestError(f"unknown algorithm '{algorithm}'; deployed: {', '.join(known)}", "/algorithm", 404)

@@ -1,0 +1,168 @@
+"""From a checked question to an answer: route, extract, score, rank, and the record of it all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from saima.host.journal import Kept, numbers
+from saima.host.lease import Slot
+from saima.host.request import Ask
+from saima.routing.deployment import AlgorithmState
+from saima.routing.experiments import Assignment, Eligible, resolve
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """What routing decided: the layer that names the lineage, all layers, the lineage and parameters that they want."""
+
+    main: Assignment | None
+    layers: list[Assignment]
+    lineage: str | None
+    parameters: dict[str, Any]
+
+    @property
+    def override(self) -> bool:
+        """Whether somebody, not the hash, chose an arm."""
+        return any(one.reason == "override" for one in self.layers)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one version computed: returned candidates (indexes, best first where ranked) and how long stages took."""
+
+    features: pl.DataFrame
+    position: Mapping[int, int]
+    rows: Mapping[str, Any]
+    degraded: list[str]
+    outputs: Mapping[str, np.ndarray]
+    score: np.ndarray
+    returned: list[int]
+    seconds: dict[str, float]
+
+
+def route(state: AlgorithmState, ask: Ask, eligible: Eligible | None = None) -> Routed:
+    """Arms of all layers; the first layer with an arm names the lineage."""
+    context = {**(ask.user or {}), **ask.request}
+    layers = resolve(state.experiments, ask.unit_of, context, eligible)
+    armed = [one for one in layers if one.lineage is not None]
+    parameters = {name: value for one in armed for name, value in one.parameters.items()}
+    main = armed[0] if armed else (layers[0] if layers else None)
+    return Routed(main, layers, armed[0].lineage if armed else state.default_lineage, parameters)
+
+
+def compute(slot: Slot, ask: Ask, parameters: Mapping[str, Any], time: int) -> Result:
+    """Features and scores of a leased version at time q (ms UTC)."""
+    started = perf_counter()
+    loaded = slot.loaded
+    body: dict[str, Any] = {"request": ask.request, "user": ask.user, "items": ask.items}
+    if loaded.bundle.preprocess:
+        body = loaded.bundle.preprocess(body)
+    found = loaded.extractor.extract(body["request"], body["user"], body["items"], time)
+    extracted = perf_counter()
+    scored = loaded.bundle.score(found.features, parameters)
+    ended = perf_counter()
+    degraded = list(found.degraded)
+    if not np.isfinite(scored.score).all():
+        degraded.append("score")
+    return Result(
+        found.features,
+        found.position,
+        found.rows,
+        degraded,
+        scored.outputs,
+        scored.score,
+        rank(scored.score, loaded.top_k if ask.items else None),
+        {"extract": extracted - started, "score": ended - extracted},
+    )
+
+
+def rank(score: np.ndarray, top_k: int | None) -> list[int]:
+    """Indexes of the returned candidates: the best `top_k`, ties in given order; None: all in given order."""
+    if top_k is None:
+        return list(range(len(score)))
+    worst_last = np.where(np.isnan(score), -np.inf, score)
+    return [int(i) for i in np.argsort(-worst_last, kind="stable")[:top_k]]
+
+
+def answer_of(
+    ask: Ask, slot: Slot, epoch: int, routed: Routed, parameters: Mapping[str, Any], result: Result, time: int
+) -> dict[str, Any]:
+    """What the caller gets."""
+    scores = numbers(result.score)
+    answer: dict[str, Any] = {
+        "trace": ask.trace,
+        "attempt": ask.attempt,
+        "algorithm": ask.algorithm,
+        "version": slot.publication,
+        "lineage": slot.lineage,
+        "epoch": epoch,
+        "experiment": routed.main.experiment if routed.main else "",
+        "arm": routed.main.arm if routed.main else "",
+        "parameters": dict(parameters),
+        "scores": [scores[i] for i in result.returned],
+        "degraded": result.degraded,
+        "time": time,
+    }
+    if ask.items:
+        answer["items"] = [ask.items[i]["item_id"] for i in result.returned]
+    if slot.loaded.bundle.postprocess:
+        body = {"request": ask.request, "user": ask.user, "items": ask.items}
+        return slot.loaded.bundle.postprocess(body, answer)
+    return answer
+
+
+def record_of(
+    ask: Ask,
+    answer: Mapping[str, Any],
+    digest: str,
+    routed: Routed,
+    result: Result,
+    kept: Kept,
+    answered: int,
+    shadow: bool = False,
+) -> dict[str, Any]:
+    """The journal record without its features; `answered` is the wall clock in ms. The drainer adds boot and number."""
+    main = routed.main
+    return {
+        "trace": ask.trace,
+        "attempt": ask.attempt,
+        "algorithm": ask.algorithm,
+        "version": answer["version"],
+        "lineage": answer["lineage"],
+        "digest": digest,
+        "epoch": answer["epoch"],
+        "experiment": answer["experiment"],
+        "arm": answer["arm"],
+        "unit": main.unit if main else (ask.unit or ask.trace),
+        "propensity": main.propensity if main else 1.0,
+        "reason": main.reason if main else "outside",
+        "layers": [[one.layer, one.experiment, one.arm, one.propensity, one.reason] for one in routed.layers],
+        "parameters": answer["parameters"],
+        "time": answer["time"],
+        "answered": answered,
+        "position": {str(partition): offset for partition, offset in result.position.items()},
+        "rows": result.rows,
+        "request": ask.request,
+        "user": ask.user,
+        "items": ask.items or [],
+        "scores": numbers(result.score),
+        "outputs": {name: numbers(np.asarray(values)) for name, values in result.outputs.items()},
+        "kept": kept.items,
+        "weights": kept.weights,
+        "whole": kept.whole,
+        "degraded": answer["degraded"],
+        "shadow": shadow,
+        "override": routed.override,
+    }
+
+
+def constant(value: float, count: int) -> Result:
+    """A fallback's constant answer: no features, flagged degraded."""
+    score = np.full(count, value, dtype=np.float64)
+    return Result(pl.DataFrame(), {}, {}, ["fallback:constant"], {}, score, list(range(count)), {})

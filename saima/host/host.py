@@ -1,0 +1,169 @@
+"""The algorithm host: one process that holds versions, swaps them without a pause, answers, and journals."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from saima.errors import StoreError
+from saima.features.declaration import Declaration
+from saima.host.answerer import Answerer
+from saima.host.drain import Drainer
+from saima.host.lane import Lane, Ticket
+from saima.host.lease import Loaded
+from saima.host.loader import Loader
+from saima.host.meter import Meter
+from saima.host.reconcile import Reconciler
+from saima.host.source import RegistrySource, Source
+from saima.host.spool import Spool
+from saima.settings import Settings
+from saima.stores import open_log, open_registry
+from saima.stores.interfaces import BundleRow, EventLog
+
+LOG = logging.getLogger("saima.host")
+_STATUS_SECONDS = 1.0
+
+
+def wall_clock() -> int:
+    """Now, in ms UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Host:
+    """One process's host: `start`, then `predict` from any thread, then `stop`. Also the embedded mode.
+
+    source: desired state (default: the registry). load: how a published bundle is opened. journal: False serves without
+    a log, and every answer then counts as dropped. poll: seconds between looks at the deployment.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        source: Source | None = None,
+        load: Callable[[BundleRow], Loaded] | None = None,
+        journal: bool = True,
+        clock: Callable[[], int] = wall_clock,
+        poll: float = 0.25,
+    ) -> None:
+        self.settings = settings
+        self.boot = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.meter = Meter()
+        self.source = source or RegistrySource(open_registry(settings))
+        self.log: EventLog | None = open_log(settings) if journal else None
+        self._spool = Spool(settings.home / "spool", self.boot) if self.log else None
+        self._drainer = Drainer(self._spool, self.log) if self._spool and self.log else None
+        self._answerer = Answerer(self._spool, self.meter, clock)
+        self._loader = Loader(settings)
+        self._wake, self._halt = threading.Event(), threading.Event()
+        self._started, self._poll = clock(), poll
+        self._reconciler = Reconciler(
+            self.source, load or self._loader.load, self._answerer.adopt, self.boot, clock, wake=self._wake.set
+        )
+        self._thread = threading.Thread(target=self._reconcile, name="reconcile", daemon=True)
+
+    def start(self) -> None:
+        """Start reconciling and draining; versions route as they become ready."""
+        if self._drainer:
+            self._drainer.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what is in the lanes, drain the spool, close everything."""
+        self._halt.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(10)
+        self._answerer.close()
+        self._reconciler.close()
+        if self._drainer:
+            self._drainer.stop()
+        self._publish("stopped")
+        self._loader.close()
+        if self.log:
+            self.log.close()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every algorithm of the deployment has a version that answers."""
+        routes = self._answerer.table.routes
+        return bool(routes) and all(route.default for route in routes.values())
+
+    def predict(self, body: Any, seconds: float | None = None, trace: str | None = None) -> dict[str, Any]:
+        """Answer a request body, as `POST /v1/predict` does; blocks until the deadline at most.
+
+        Raises RequestError: 4xx for what the caller sent, 429 Full, 500 and 503 where nothing can answer, 504 Expired.
+        """
+        return self._answerer.wait(*self._answerer.submit(body, seconds, trace))
+
+    def submit(self, body: Any, seconds: float | None = None, trace: str | None = None) -> tuple[Lane, Ticket]:
+        """Start a prediction without waiting; the ticket's future gets the answer or the error."""
+        return self._answerer.submit(body, seconds, trace)
+
+    def give_up(self, lane: Lane, ticket: Ticket) -> None:
+        """Raise Expired for a ticket whose deadline has passed, unless its answer is about to arrive."""
+        self._answerer.give_up(lane, ticket)
+
+    def declarations(self) -> dict[str, Declaration]:
+        """Declarations of the algorithms that answer, by name."""
+        found = {name: route.default for name, route in self._answerer.table.routes.items()}
+        return {
+            name: slot.loaded.bundle.algorithm.declaration
+            for name, slot in found.items()
+            if slot is not None and slot.state == "ready"
+        }
+
+    def statuses(self) -> dict[str, dict[str, Any]]:
+        """Statuses of all hosts that share the registry, this one's as of now."""
+        try:
+            known = self.source.statuses("host/")
+        except StoreError as error:
+            LOG.warning("the statuses of the other hosts cannot be read: %s", error)
+            known = {}
+        return {**known, f"host/{self.boot}": self.status()}
+
+    def status(self) -> dict[str, Any]:
+        """Status of this process, as published to `host/<boot>`; answers = journalled + dropped."""
+        measured = self.meter.snapshot()
+        spool, drainer, answerer = self._spool, self._drainer, self._answerer
+        errors = [self._reconciler.error, drainer.error if drainer else "", spool.error if spool else ""]
+        return {
+            "pid": os.getpid(),
+            "boot": self.boot,
+            "started": self._started,
+            "epoch": answerer.table.epoch,
+            "slots": self._reconciler.documents(),
+            "error": next((error for error in errors if error), ""),
+            "answers": measured["counts"].get("answers", 0),
+            "journalled": (spool.written if spool else 0) - answerer.shadowed,
+            "dropped": (spool.dropped if spool else 0) + measured["counts"].get("unspooled", 0),
+            "shadowed": answerer.shadowed,
+            "drained": drainer.journalled if drainer else 0,
+            "inherited": drainer.inherited if drainer else 0,
+            "lanes": {name: {"waiting": lane.waiting, "size": lane.size} for name, lane in answerer.lanes.items()},
+            **measured,
+        }
+
+    def _reconcile(self) -> None:
+        published = float("-inf")
+        while not self._halt.is_set():
+            try:
+                changed = self._reconciler.step()
+            except Exception:
+                LOG.exception("reconciling failed; epoch %d stays in force", self._answerer.table.epoch)
+                changed = False
+            if changed or time.monotonic() - published >= _STATUS_SECONDS:
+                self._publish("running")
+                published = time.monotonic()
+            self._wake.wait(self._poll)
+            self._wake.clear()
+
+    def _publish(self, state: str) -> None:
+        try:
+            self.source.publish(f"host/{self.boot}", {**self.status(), "state": state})
+        except StoreError as error:
+            LOG.warning("the status is not published: %s", error)

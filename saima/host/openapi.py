@@ -1,0 +1,109 @@
+"""OpenAPI 3.1 of the host's API, with the request schemas of the algorithms that are deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from saima.features.declaration import Declaration
+
+_SCALARS = {
+    "int64": {"type": ["integer", "null"]},
+    "timestamp": {"type": ["integer", "null"], "description": "milliseconds UTC"},
+    "bool": {"type": ["boolean", "null"]},
+    "string": {"type": ["string", "null"]},
+}
+
+
+def specification(declarations: Mapping[str, Declaration]) -> dict[str, Any]:
+    """The OpenAPI document; one variant of the prediction request an algorithm."""
+    variants = [_request(name, declared) for name, declared in sorted(declarations.items())]
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Saima algorithm host", "version": "1"},
+        "paths": {
+            "/v1/predict": {"post": _operation("Ask an algorithm.", {"oneOf": variants} if variants else {})},
+            "/v1/events": {"post": _operation("Append events.", _EVENTS)},
+            "/v1/status": {"get": _operation("What every host process holds and routes.")},
+            "/livez": {"get": _operation("Whether the process lives.")},
+            "/readyz": {"get": _operation("Whether every deployed algorithm has a version that answers.")},
+            "/metrics": {"get": _operation("Prometheus metrics of all host processes.")},
+        },
+    }
+
+
+_EVENTS: dict[str, Any] = {
+    "type": "object",
+    "required": ["events"],
+    "additionalProperties": False,
+    "properties": {
+        "events": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["type", "time", "payload"],
+                "additionalProperties": False,
+                "properties": {
+                    "type": {"type": "string"},
+                    "time": {"type": "integer"},
+                    "payload": {"type": "object"},
+                    "key": {"type": "string"},
+                    "seq": {"type": "integer"},
+                    "id": {"type": "string"},
+                },
+            },
+        }
+    },
+}
+
+
+def _operation(summary: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    problem = {"description": "A problem document (RFC 9457).", "content": {"application/problem+json": {}}}
+    found: dict[str, Any] = {"summary": summary, "responses": {"200": {"description": "The answer."}, "4XX": problem}}
+    if body is not None:
+        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    return found
+
+
+def _request(name: str, declared: Declaration) -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        "algorithm": {"const": name},
+        "trace": {"type": "string"},
+        "attempt": {"type": "integer", "minimum": 1},
+        "unit": {"type": "string"},
+        "time": {"type": "integer"},
+        "request": _object(declared.request.fields),
+    }
+    required = ["algorithm", "request"]
+    if declared.request.user:
+        properties["user"] = _object(declared.request.user)
+        required.append("user")
+    if declared.request.items is not None:
+        item = _object({"item_id": "string", **declared.request.items.fields})
+        properties["items"] = {"type": "array", "minItems": 1, "maxItems": declared.request.items.max, "items": item}
+        required.append("items")
+    return {
+        "title": name,
+        "description": declared.description,
+        "type": "object",
+        "required": required,
+        "additionalProperties": False,
+        "properties": properties,
+    }
+
+
+def _object(fields: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": list(fields),
+        "additionalProperties": False,
+        "properties": {name: _SCALARS.get(dtype, _composite(dtype)) for name, dtype in fields.items()},
+    }
+
+
+def _composite(dtype: str) -> dict[str, Any]:
+    if dtype.startswith(("list<", "vector<")):
+        return {"type": ["array", "null"]}
+    if dtype.startswith("map<"):
+        return {"type": ["object", "null"]}
+    return {"type": ["number", "null"]}

@@ -1,0 +1,6 @@
+"""Client of Saima's algorithm hosts."""
+
+from saima_client.client import Client
+from saima_client.errors import BudgetSpent, PredictionError, Refused
+
+__all__ = ["BudgetSpent", "Client", "PredictionError", "Refused"]

@@ -1,0 +1,108 @@
+"""The one factory of BentoML services: the host's API mounted in a service of N workers."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import bentoml
+
+from saima.errors import BundleError
+from saima.host.api import app
+from saima.host.collector import Collector, declared_sources
+from saima.host.host import Host
+from saima.host.manifest import MANIFEST, read_manifest
+from saima.host.source import BundleSource
+from saima.routing.deployment import LaneSettings
+from saima.settings import settings
+
+ONE_THREAD = (
+    "OMP_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "RAYON_NUM_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+)
+"""Libraries that would start a thread a core in every worker: a request is small, and the lanes own the threads."""
+
+ENVIRONMENT = [
+    *({"name": name, "value": "1"} for name in ONE_THREAD),
+    {"name": "TF_CPP_MIN_LOG_LEVEL", "value": "3"},
+]
+
+
+def make_service(algorithm: str | None = None) -> Any:
+    """The BentoML service of one bundle (`algorithm`: it serves the bundle it lies in), or of the host (None).
+
+    The host holds the versions that the registry's deployment wants; a bundle alone needs no registry, reads the stores
+    where SAIMA_HOME names them, and otherwise answers with defaults, flagged degraded, and without a journal.
+    """
+    application = app(
+        registry_host if algorithm is None else lambda: bundle_host(algorithm),
+        lambda host: Collector(host.log, declared_sources(host.settings.algorithms)) if host.log else None,
+    )
+
+    class Service:
+        """Saima's algorithm host."""
+
+        async def __is_ready__(self) -> bool:
+            """Whether every deployed algorithm has a version that answers."""
+            ready: bool = application.state.running().ready
+            return ready
+
+    mounted = bentoml.asgi_app(application, path="/")(Service)
+    return bentoml.service(
+        mounted,
+        name=algorithm or "saima_host",
+        workers=settings().host_workers if algorithm is None else 1,
+        envs=ENVIRONMENT,
+        traffic={"timeout": 90},
+        metrics={"enabled": False},  # ours tell about all workers of the port
+        logging={"access": {"enabled": False}},  # the journal holds every answer
+    )
+
+
+def registry_host() -> Host:
+    """The host of this process under the registry's deployment."""
+    _log_to_stderr()
+    return Host(settings())
+
+
+def bundle_host(algorithm: str) -> Host:
+    """The host of this process for the one bundle that the process was started from."""
+    _log_to_stderr()
+    root = bundle_root(algorithm)
+    manifest = read_manifest(root)
+    lane = LaneSettings(**manifest.lane.model_dump()) if manifest.lane else None
+    source = BundleSource(root, algorithm, manifest.lineage, manifest.digest, lane)
+    return Host(settings(), source=source, journal=bool(os.environ.get("SAIMA_HOME")))
+
+
+def bundle_root(algorithm: str) -> Path:
+    """The folder of the bundle around this process: SAIMA_BUNDLE, the working directory, or around this file.
+
+    Raises BundleError where there is none, or one of another algorithm.
+    """
+    named = os.environ.get("SAIMA_BUNDLE")
+    places = [Path(named)] if named else [Path.cwd(), Path(__file__).resolve().parent.parent]
+    root = next((place for place in places if (place / MANIFEST).is_file()), None)
+    if root is None:
+        raise BundleError(
+            f"no {MANIFEST} in {' or '.join(map(str, places))}: `bentoml serve {algorithm}:<version>` serves a built "
+            "bundle, `bentoml serve serving.bentos.host.service:Host` what is deployed"
+        )
+    found = read_manifest(root).algorithm
+    if found != algorithm:
+        raise BundleError(f"{root / MANIFEST} is of algorithm '{found}', not '{algorithm}'")
+    return root
+
+
+def _log_to_stderr() -> None:
+    logger = logging.getLogger("saima")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(process)d %(message)s"))
+        logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
