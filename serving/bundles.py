@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from saima import __version__
 from saima.errors import BundleError
 from saima.host.bundle import Scoring
 from saima.host.manifest import (
@@ -41,9 +40,24 @@ if TYPE_CHECKING:
     from saima.learning.increments import DataState
 
 RUNTIME = (
-    ("polars", "polars-hash", "numpy", "pyarrow", "pydantic", "pydantic-settings", "pyyaml", "xxhash", "lmdb")
-    + ("sqlalchemy", "deltalake", "starlette", "httpx", "prometheus-client", "xgboost-cpu", "xgboost")
-    + ("tensorflow-cpu", "tensorflow")
+    "polars",
+    "polars-hash",
+    "numpy",
+    "pyarrow",
+    "pydantic",
+    "pydantic-settings",
+    "pyyaml",
+    "xxhash",
+    "lmdb",
+    "sqlalchemy",
+    "deltalake",
+    "starlette",
+    "httpx",
+    "prometheus-client",
+    "xgboost-cpu",
+    "xgboost",
+    "tensorflow-cpu",
+    "tensorflow",
 )
 """Distributions that a Bento's image installs, each in the version that is installed here, if it is."""
 
@@ -160,13 +174,9 @@ def bentoml_home(home: Path) -> Iterator[Path]:
 
 
 def code_version() -> str:
-    """Version of the engine's code: its release and a digest of its sources."""
-    joined = "".join(f"{name}:{digest};" for name, digest in _engine().items())
-    return f"{__version__}+{hashlib.sha256(joined.encode()).hexdigest()[:12]}"
-
-
-def _engine() -> dict[str, str]:
-    return {name: digest for name, digest in folder_digests(ROOT / "saima").items() if name.endswith(".py")}
+    """Version of the engine's code: a digest of its sources, 16 hexadecimal digits."""
+    sources = [f"{name}:{digest};" for name, digest in folder_digests(ROOT / "saima").items() if name.endswith(".py")]
+    return hashlib.sha256("".join(sources).encode()).hexdigest()[:16]
 
 
 def _store_model(algorithm: str, name: str, model: TrainedModel, home: Path) -> ModelEntry:
