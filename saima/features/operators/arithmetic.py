@@ -1,0 +1,293 @@
+"""Arithmetic: `+ - * / // % **` and `mod`, `pow`; int64 stays exact, what does not fit is null."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from saima.features.nodes import Constant
+from saima.features.operators.base import TypeFault, operator
+from saima.features.types import FLOAT64, INT64, INT64_MAX, INT64_MIN, Type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from saima.features.nodes import Call
+
+Number = int | float
+
+
+def _is_int(call: Call) -> bool:
+    return all(arg.type == INT64 for arg in call.args)
+
+
+def _numeric(call: Call) -> Type:
+    return INT64 if _is_int(call) else FLOAT64
+
+
+def _floats(call: Call, exprs: tuple[pl.Expr, ...]) -> list[pl.Expr]:
+    return [expr if arg.type == FLOAT64 else expr.cast(pl.Float64) for arg, expr in zip(call.args, exprs, strict=True)]
+
+
+def _fits(call: Call, bits: float) -> float:
+    return min(bits, 63.0) if _is_int(call) else bits
+
+
+def _int_or_none(value: Number) -> Number | None:
+    return None if isinstance(value, int) and not INT64_MIN <= value <= INT64_MAX else value
+
+
+def _exact(call: Call, bits: float, run: Callable[[pl.Expr, pl.Expr], pl.Expr], a: pl.Expr, b: pl.Expr) -> pl.Expr:
+    """Integer arithmetic in Int64 where the result surely fits, else in Int128 with null where it does not."""
+    if not _is_int(call):
+        return run(*_floats(call, (a, b)))
+    if bits < 63:
+        return run(a, b)
+    return run(a.cast(pl.Int128), b.cast(pl.Int128)).cast(pl.Int64, strict=False)
+
+
+def _sum_bits(call: Call) -> float:
+    return max(call.args[0].bits, call.args[1].bits) + 1
+
+
+def _product_bits(call: Call) -> float:
+    return call.args[0].bits + call.args[1].bits
+
+
+@operator(
+    name="+", a="number", b="number", returns=_numeric, propagates=True, hidden=True,
+    bits=lambda call: _fits(call, _sum_bits(call)),
+    lower=lambda call, a, b: _exact(call, _sum_bits(call), lambda x, y: x + y, a, b),
+)  # fmt: skip
+def add(a: Number, b: Number) -> Number | None:
+    """a + b. Text is not added: `concat`.
+
+    >>> add(2**63 - 1, 1) is None
+    True
+    """
+    return _int_or_none(a + b)
+
+
+@operator(
+    name="-", a="number", b="number", returns=_numeric, propagates=True, hidden=True,
+    bits=lambda call: _fits(call, _sum_bits(call)),
+    lower=lambda call, a, b: _exact(call, _sum_bits(call), lambda x, y: x - y, a, b),
+)  # fmt: skip
+def subtract(a: Number, b: Number) -> Number | None:
+    """a - b.
+
+    >>> subtract(3, 0.5)
+    2.5
+    """
+    return _int_or_none(a - b)
+
+
+@operator(
+    name="*", a="number", b="number", returns=_numeric, propagates=True, hidden=True,
+    bits=lambda call: _fits(call, _product_bits(call)),
+    lower=lambda call, a, b: _exact(call, _product_bits(call), lambda x, y: x * y, a, b),
+)  # fmt: skip
+def multiply(a: Number, b: Number) -> Number | None:
+    """a * b.
+
+    >>> multiply(2**62, 2) is None
+    True
+    """
+    return _int_or_none(a * b)
+
+
+def _whole_divisor(call: Call) -> bool:
+    return call.args[1].type == INT64 or _from_int(call.args[1])
+
+
+def _from_int(node: Any) -> bool:
+    return getattr(node, "operator", None) is not None and node.operator.name == "cast" and node.args[0].type == INT64
+
+
+def _divide_bits(call: Call) -> float:
+    divisor = call.args[1]
+    if isinstance(divisor, Constant) and divisor.value:
+        return call.args[0].bits - min(0.0, math.log2(abs(divisor.value)))
+    return call.args[0].bits if _whole_divisor(call) else math.inf
+
+
+def _nonzero(call: Call, divisor: pl.Expr) -> pl.Expr:
+    known = call.args[1]
+    if isinstance(known, Constant):
+        return divisor if known.value else pl.lit(None, dtype=known.type.polars)
+    return pl.when(divisor != 0).then(divisor)
+
+
+@operator(
+    name="/", a="number", b="number", returns="float64", hidden=True, bits=_divide_bits,
+    lower=lambda call, a, b: _float(call, 0, a) / _float(call, 1, _nonzero(call, b)),
+)  # fmt: skip
+def divide(a: Number, b: Number) -> float | None:
+    """a / b in float64; null for b = 0.
+
+    >>> divide(7, 2), divide(1, 0)
+    (3.5, None)
+    """
+    return float(a) / float(b) if b else None
+
+
+def _float(call: Call, at: int, expr: pl.Expr) -> pl.Expr:
+    return expr if call.args[at].type == FLOAT64 else expr.cast(pl.Float64)
+
+
+def _floor_lower(call: Call, a: pl.Expr, b: pl.Expr) -> pl.Expr:
+    if not _is_int(call):
+        x, y = _floats(call, (a, _nonzero(call, b)))
+        return ((x - _modulo(x, y)) / y).round(0, mode="half_to_even")
+    if isinstance(call.args[1], Constant) and call.args[1].value not in (0, -1):
+        return a // b
+    divisor = _nonzero(call, b)
+    return (a.cast(pl.Int128) // divisor.cast(pl.Int128)).cast(pl.Int64, strict=False)
+
+
+def _modulo(x: pl.Expr, y: pl.Expr) -> pl.Expr:
+    return x - (x / y).floor() * y
+
+
+@operator(
+    name="//", a="number", b="number", returns=_numeric, hidden=True,
+    bits=lambda call: _fits(call, _divide_bits(call) if not _is_int(call) else call.args[0].bits),
+    lower=_floor_lower,
+)  # fmt: skip
+def floor_divide(a: Number, b: Number) -> Number | None:
+    """Python's floor division; null for b = 0. Of floats: (a - a % b) / b, rounded.
+
+    >>> floor_divide(-7, 2), floor_divide(7.5, 2.0)
+    (-4, 3.0)
+    """
+    if isinstance(a, int) and isinstance(b, int):
+        return _int_or_none(a // b)
+    x, y = float(a), float(b)
+    rest = mod(x, y)
+    return float(round((x - rest) / y)) if rest is not None and math.isfinite((x - rest) / y) else None
+
+
+def _mod_lower(call: Call, a: pl.Expr, b: pl.Expr) -> pl.Expr:
+    divisor = _nonzero(call, b)
+    if _is_int(call):
+        if isinstance(call.args[1], Constant) and call.args[1].value not in (0, -1):
+            return a % b
+        return (a.cast(pl.Int128) % divisor.cast(pl.Int128)).cast(pl.Int64, strict=False)
+    return _modulo(*_floats(call, (a, divisor)))
+
+
+@operator(name="%", a="number", b="number", returns=_numeric, hidden=True, lower=_mod_lower,
+          bits=lambda call: _fits(call, call.args[1].bits if _is_int(call) else math.inf))  # fmt: skip
+def modulo(a: Number, b: Number) -> Number | None:
+    """Python's remainder: sign of the divisor; null for b = 0. Of floats: a - floor(a / b) * b.
+
+    >>> modulo(-7, 3), modulo(7.5, 2.0)
+    (2, 1.5)
+    """
+    if isinstance(a, int) and isinstance(b, int):
+        return a % b
+    x, y = float(a), float(b)
+    ratio = x / y
+    return x - float(math.floor(ratio)) * y if math.isfinite(ratio) else None
+
+
+@operator(a="number", b="number", returns=_numeric, lower=_mod_lower,
+          bits=lambda call: _fits(call, call.args[1].bits if _is_int(call) else math.inf))  # fmt: skip
+def mod(a: Number, b: Number) -> Number | None:
+    """The operator `%`.
+
+    >>> mod(7, -3)
+    -2
+    """
+    result: Number | None = modulo(a, b)
+    return result
+
+
+def _power_type(call: Call) -> Type:
+    exponent = call.args[1]
+    whole = isinstance(exponent, Constant) and isinstance(exponent.value, int) and 0 <= exponent.value <= 64
+    return INT64 if _is_int(call) and whole else FLOAT64
+
+
+def _power_bits(call: Call) -> float:
+    exponent = call.args[1]
+    if isinstance(exponent, Constant) and isinstance(exponent.value, int | float) and exponent.value >= 0:
+        bits = call.args[0].bits * exponent.value
+        return min(bits, 63.0) if _power_type(call) == INT64 else bits
+    return math.inf
+
+
+def _power_lower(call: Call, a: pl.Expr, b: pl.Expr) -> pl.Expr:
+    exponent = call.args[1]
+    if isinstance(exponent, Constant) and exponent.value == 2:
+        return _exact(call, call.args[0].bits * 2, lambda x, y: x * y, a, a) if call.type == INT64 else (
+            _float(call, 0, a) * _float(call, 0, a)
+        )
+    if call.type == INT64 and isinstance(exponent, Constant):
+        return _whole_power(a, int(exponent.value))
+    return _float(call, 0, a).pow(_float(call, 1, b))
+
+
+def _whole_power(a: pl.Expr, exponent: int) -> pl.Expr:
+    """Repeated exact multiplication, null from the first product that does not fit."""
+    if exponent == 0:
+        return pl.when(a.is_not_null()).then(pl.lit(1, dtype=pl.Int64))
+    result = a
+    for _ in range(exponent - 1):
+        result = (result.cast(pl.Int128) * a.cast(pl.Int128)).cast(pl.Int64, strict=False)
+    return result
+
+
+def _power(a: Number, b: Number) -> Number | None:
+    if isinstance(a, int) and isinstance(b, int) and 0 <= b <= 64:
+        return _int_or_none(a**b)
+    x, y = float(a), float(b)
+    return x * x if y == 2 else math.pow(x, y)
+
+
+@operator(name="**", a="number", b="number", returns=_power_type, hidden=True, bits=_power_bits, lower=_power_lower)
+def power(a: Number, b: Number) -> Number | None:
+    """a to the power b; int64 for a constant whole exponent, else float64; a square is one multiplication.
+
+    >>> power(2, 10), power(2.0, 0.5)
+    (1024, 1.4142135623730951)
+    """
+    return _power(a, b)
+
+
+@operator(a="number", b="number", returns=_power_type, bits=_power_bits, lower=_power_lower)
+def pow_(a: Number, b: Number) -> Number | None:
+    """The operator `**`.
+
+    >>> pow_(3.0, 2.0)
+    9.0
+    """
+    return _power(a, b)
+
+
+@operator(
+    name="negate", x="number", returns=lambda call: call.arg("x").type, propagates=True, hidden=True,
+    bits=lambda call: call.arg("x").bits,
+    lower=lambda call, x: -x if not _is_int(call) or call.arg("x").bits < 63
+    else (-(x.cast(pl.Int128))).cast(pl.Int64, strict=False),
+)  # fmt: skip
+def negate(x: Number) -> Number | None:
+    """-x.
+
+    >>> negate(3)
+    -3
+    """
+    return _int_or_none(-x)
+
+
+@operator(name="plus", x="number", returns=lambda call: call.arg("x").type, propagates=True, hidden=True,
+          bits=lambda call: call.arg("x").bits, lower=lambda _, x: x)  # fmt: skip
+def plus(x: Number) -> Number:
+    """+x.
+
+    >>> plus(3)
+    3
+    """
+    return x

@@ -1,0 +1,228 @@
+"""Missing values and conversions: `is_null`, `coalesce`, `cast`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from saima.features.nodes import magnitude
+from saima.features.operators.base import TypeFault, operator
+from saima.features.types import (
+    BOOL,
+    FLOAT64,
+    INT64,
+    INT64_MAX,
+    INT64_MIN,
+    STRING,
+    TIMESTAMP,
+    Type,
+    TypeTextError,
+    list_of,
+    map_of,
+    parse_type,
+    unify,
+)
+
+if TYPE_CHECKING:
+    from saima.features.nodes import Call
+
+_SPACE = " \t\n\r\x0b\x0c"
+_WHOLE = r"^[+-]?[0-9]+$"
+_DECIMAL = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+
+
+@operator(
+    x="any", returns=lambda _: BOOL, lower=lambda _, x: x.is_null(), nulls="own", bits=0.0,
+)  # fmt: skip
+def is_null(x: Any) -> bool:
+    """Whether x is missing: null or NaN; not the empty text, not the empty list.
+
+    >>> is_null(None), is_null("")
+    (True, False)
+    """
+    return x is None
+
+
+def _common(call: Call) -> Type:
+    found = unify(call.arg("x").type, call.arg("d").type)
+    if found is None:
+        raise TypeFault(f"coalesce of {call.arg('x').type} and {call.arg('d').type}; cast one of them", "d")
+    return found
+
+
+def _widest(call: Call) -> float:
+    return max(arg.bits for arg in call.args)
+
+
+@operator(
+    x="any", d="any", returns=_common, nulls="own", finite=False, bits=_widest,
+    lower=lambda call, x, d: pl.coalesce(x.cast(call.type.polars), d.cast(call.type.polars)) if _differ(call) else pl.coalesce(x, d),
+)  # fmt: skip
+def coalesce(x: Any, d: Any) -> Any:
+    """x, or d where x is missing.
+
+    >>> coalesce(None, 1.5)
+    1.5
+    """
+    return d if x is None else x
+
+
+def _differ(call: Call) -> bool:
+    return any(arg.type != call.type for arg in call.args)
+
+
+def _target(call: Call) -> Type:
+    text = call.constants["dtype"]
+    if not isinstance(text, str):
+        raise TypeFault("cast(x, dtype): dtype is the text of a type, such as 'int64'", None)
+    try:
+        target = parse_type(text)
+    except TypeTextError as error:
+        raise TypeFault(str(error)) from None
+    source = call.arg("x").type
+    if not castable(source, target):
+        hint = "; the text of a float is not portable, round it to int64 first" if source.is_float and target == STRING else ""
+        raise TypeFault(f"{source} cannot be cast to {target}{hint}", "x")
+    return target
+
+
+def castable(source: Type, target: Type) -> bool:
+    """Whether `cast` knows the way."""
+    if source == target or source.name == "null":
+        return True
+    if source.element is not None or target.element is not None:
+        shapes = (source.name == target.name == "map") or (source.is_list and target.is_list)
+        return shapes and castable(source.of, target.of)
+    return (source.name, target.name) in _WAYS
+
+
+_NUMBERS = ("int64", "float32", "float64")
+_WAYS = {
+    *((a, b) for a in _NUMBERS for b in _NUMBERS),
+    *(("bool", b) for b in (*_NUMBERS, "string")),
+    *(("string", b) for b in (*_NUMBERS, "bool")),
+    ("int64", "string"), ("int64", "bool"), ("int64", "timestamp"), ("timestamp", "int64"), ("timestamp", "string"),
+}  # fmt: skip
+
+
+def _lower_cast(call: Call, x: pl.Expr) -> pl.Expr:
+    return _convert(x, call.arg("x").type, call.type)
+
+
+def _convert(x: pl.Expr, source: Type, target: Type) -> pl.Expr:
+    if source == target or source.name == "null":
+        return x if source == target else x.cast(target.polars)
+    if target.name == "vector":
+        return pl.when(x.list.len() == target.size).then(_elements(x, source, target))
+    if target.name == "list":
+        return _elements(x, source, target)
+    if target.name == "map":
+        key, value = pl.element().struct.field("key"), pl.element().struct.field("value")
+        return x.list.eval(pl.struct(key, _convert(value, source.of, target.of).alias("value")))
+    if source == STRING:
+        return _parse(x, target)
+    if source == BOOL and target == STRING:
+        return pl.when(x).then(pl.lit("true")).when(x.not_()).then(pl.lit("false"))
+    if target == BOOL:
+        return pl.when(x == 1).then(pl.lit(True)).when(x == 0).then(pl.lit(False))
+    if source == TIMESTAMP and target == STRING:
+        return x.cast(pl.Int64).cast(pl.String)
+    return x.cast(target.polars, strict=False)
+
+
+def _elements(x: pl.Expr, source: Type, target: Type) -> pl.Expr:
+    if source.of == target.of:
+        return x
+    inner = _convert(pl.element(), source.of, target.of)
+    if target.of.is_float:
+        inner = pl.when(inner.is_finite()).then(inner)
+    return x.list.eval(inner)
+
+
+def _parse(x: pl.Expr, target: Type) -> pl.Expr:
+    text = x.str.strip_chars(_SPACE)
+    if target == BOOL:
+        return pl.when(text.is_in(["true", "1"])).then(pl.lit(True)).when(text.is_in(["false", "0"])).then(pl.lit(False))
+    if target == INT64:
+        return pl.when(text.str.contains(_WHOLE)).then(text.str.strip_prefix("+")).cast(pl.Int64, strict=False)
+    number = pl.when(text.str.contains(_DECIMAL)).then(text.str.strip_prefix("+")).cast(pl.Float64, strict=False)
+    return number if target == FLOAT64 else number.cast(target.polars)
+
+
+def _cast_bits(call: Call) -> float:
+    source = call.arg("x")
+    if source.type.is_number and call.type.is_number:
+        return min(source.bits, 63.0) if call.type == INT64 else source.bits
+    return magnitude(1) if call.type == BOOL else 63.0 if call.type == INT64 else float("inf")
+
+
+@operator(x="any", dtype="constant", returns=_target, lower=_lower_cast, propagates=True, bits=_cast_bits, hidden=False)
+def cast(x: Any, dtype: str) -> Any:
+    """x as another type; a cast that fails is null.
+
+    Float to int truncates toward zero; text is trimmed and must be a whole number; `true`, `false`, `1`, `0` are bool.
+
+    >>> cast(" 12 ", "int64"), cast("abc", "int64"), cast(-1.9, "int64")
+    (12, None, -1)
+    """
+    return cast_value(x, parse_type(dtype))
+
+
+def cast_value(x: Any, target: Type) -> Any:
+    """Plain-Python cast of one value."""
+    if x is None:
+        return None
+    if isinstance(x, dict):
+        return {key: cast_value(value, target.of) for key, value in x.items()}
+    if isinstance(x, list):
+        if target.name == "vector" and len(x) != target.size:
+            return None
+        return [cast_value(item, target.of) for item in x]
+    if isinstance(x, str):
+        return _parse_text(x.strip(_SPACE), target)
+    match target.name:
+        case "string":
+            return str(x).lower() if isinstance(x, bool) else str(x)
+        case "bool":
+            return bool(x) if x in (0, 1) else None
+        case "int64" | "timestamp":
+            whole = int(x)
+            return whole if INT64_MIN <= whole <= INT64_MAX else None
+        case "float32":
+            narrow = float(np.float32(x))
+            return narrow if np.isfinite(narrow) else None
+    return float(x)
+
+
+def _parse_text(text: str, target: Type) -> Any:
+    match target.name:
+        case "string":
+            return text
+        case "bool":
+            return {"true": True, "1": True, "false": False, "0": False}.get(text)
+        case "int64":
+            whole = int(text) if re.fullmatch(_WHOLE[1:-1], text) else None
+            return whole if whole is not None and INT64_MIN <= whole <= INT64_MAX else None
+    number = float(text) if re.fullmatch(_DECIMAL[1:-1], text) else None
+    return cast_value(number, target) if number is not None and np.isfinite(number) else None
+
+
+def implicit(source: Type, target: Type) -> bool:
+    """Whether a feature's value becomes its declared dtype by itself: numbers to numbers, also inside lists."""
+    if source == target or source.name == "null":
+        return True
+    if source.is_list and target.is_list:
+        return implicit(source.of, target.of)
+    if source.name == target.name == "map":
+        return implicit(source.of, target.of)
+    return source.is_number and target.is_number
+
+
+def same_shape(source: Type, element: Type) -> Type:
+    """The list, vector or map with other elements."""
+    if source.name == "map":
+        return map_of(element)
+    return Type("vector", element, source.size) if source.name == "vector" else list_of(element)

@@ -1,0 +1,260 @@
+"""Functions of numbers; what leaves the domain is null."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from saima.features.nodes import Constant
+from saima.features.operators.base import TypeFault, operator, same_as
+from saima.features.types import FLOAT64, INT64, INT64_MIN, Type
+
+if TYPE_CHECKING:
+    from saima.features.nodes import Call
+
+Number = int | float
+
+
+def _bits_of_x(call: Call) -> float:
+    return call.args[0].bits
+
+
+@operator(x="float", returns="float64", lower=lambda _, x: x.log(), maps="x")
+def log(x: float) -> float:
+    """Natural logarithm; null for x <= 0.
+
+    >>> log(1.0)
+    0.0
+    """
+    return math.log(x)
+
+
+@operator(x="float", returns="float64", lower=lambda _, x: x.log1p(), maps="x")
+def log1p(x: float) -> float:
+    """ln(1 + x); null for x <= -1.
+
+    >>> log1p(0.0)
+    0.0
+    """
+    return math.log1p(x)
+
+
+@operator(x="float", returns="float64", lower=lambda _, x: x.log10(), maps="x")
+def log10(x: float) -> float:
+    """Decimal logarithm; null for x <= 0.
+
+    >>> log10(1000.0)
+    3.0
+    """
+    return math.log10(x)
+
+
+@operator(x="float", returns="float64", lower=lambda _, x: x.exp(), maps="x")
+def exp(x: float) -> float:
+    """e to the x; null where it overflows.
+
+    >>> exp(0.0)
+    1.0
+    """
+    return math.exp(x)
+
+
+@operator(x="float", returns="float64", lower=lambda _, x: x.sqrt(), maps="x")
+def sqrt(x: float) -> float:
+    """Square root; null for a negative x.
+
+    >>> sqrt(9.0)
+    3.0
+    """
+    return math.sqrt(x)
+
+
+def _abs_lower(call: Call, x: pl.Expr) -> pl.Expr:
+    return pl.when(x != INT64_MIN).then(x.abs()) if call.arg("x").type == INT64 and call.arg("x").bits >= 63 else x.abs()
+
+
+@operator(x="number", returns=same_as("x"), lower=_abs_lower, bits=_bits_of_x, finite=False)
+def abs_(x: Number) -> Number | None:
+    """Magnitude.
+
+    >>> abs_(-3.5)
+    3.5
+    """
+    return None if x == INT64_MIN and isinstance(x, int) else abs(x)
+
+
+@operator(x="number", returns=same_as("x"), lower=lambda _, x: x.sign(), bits=0.0)
+def sign(x: Number) -> Number:
+    """-1, 0 or 1, in the type of x.
+
+    >>> sign(-3.5), sign(0)
+    (-1.0, 0)
+    """
+    one = type(x)
+    return one(1) if x > 0 else one(-1) if x < 0 else one(0)
+
+
+@operator(x="float", returns="float64", lower=lambda _, x: x.floor(), bits=_bits_of_x)
+def floor(x: float) -> float:
+    """Greatest whole number <= x, as float64.
+
+    >>> floor(-1.2)
+    -2.0
+    """
+    return float(math.floor(x))
+
+
+@operator(x="float", returns="float64", lower=lambda _, x: x.ceil(), bits=_bits_of_x)
+def ceil(x: float) -> float:
+    """Least whole number >= x, as float64.
+
+    >>> ceil(1.2)
+    2.0
+    """
+    return float(math.ceil(x))
+
+
+def _round_lower(_: Call, x: pl.Expr) -> pl.Expr:
+    size = x.abs()
+    whole = size.floor()
+    return (whole + (size - whole >= 0.5).cast(pl.Float64)) * x.sign()
+
+
+@operator(name="round", x="float", returns="float64", lower=_round_lower, bits=lambda call: call.args[0].bits + 1)
+def round_(x: float) -> float:
+    """Nearest whole number, halves away from zero, as float64.
+
+    >>> round_(2.5), round_(-2.5), round_(0.49999999999999994)
+    (3.0, -3.0, 0.0)
+    """
+    size = abs(x)
+    whole = math.floor(size)
+    return (float(whole) + (1.0 if size - whole >= 0.5 else 0.0)) * sign.reference(float(x))
+
+
+def _clip_type(call: Call) -> Type:
+    low, high = call.arg("low"), call.arg("high")
+    if isinstance(low, Constant) and isinstance(high, Constant) and None not in (low.value, high.value) and low.value > high.value:
+        raise TypeFault(f"clip(x, low, high): low {low.value} is above high {high.value}", "low")
+    return INT64 if all(arg.type == INT64 for arg in call.args) else FLOAT64
+
+
+def _clip_lower(call: Call, x: pl.Expr, low: pl.Expr, high: pl.Expr) -> pl.Expr:
+    x, low, high = (
+        expr if arg.type == call.type else expr.cast(call.type.polars)
+        for expr, arg in zip((x, low, high), call.args, strict=True)
+    )
+    raised = pl.when(x < low).then(low).when(low.is_not_null()).then(x)
+    return pl.when(raised > high).then(high).when(high.is_not_null()).then(raised)
+
+
+@operator(x="number", low="number", high="number", returns=_clip_type, lower=_clip_lower, finite=False,
+          bits=lambda call: max(arg.bits for arg in call.args))  # fmt: skip
+def clip(x: Number, low: Number, high: Number) -> Number:
+    """x, not below low and not above high.
+
+    >>> clip(7.0, -1.0, 1.0)
+    1.0
+    """
+    raised = low if x < low else x
+    result = high if raised > high else raised
+    return result if all(isinstance(value, int) for value in (x, low, high)) else float(result)
+
+
+@operator(
+    x="float", returns="float64", maps="x", bits=0.0,
+    lower=lambda _, x: pl.when(x >= 0).then(1.0 / (1.0 + (-x).exp())).otherwise(x.exp() / (1.0 + x.exp())),
+)  # fmt: skip
+def sigmoid(x: float) -> float:
+    """1 / (1 + e**-x), without overflow at either end.
+
+    >>> sigmoid(0.0), sigmoid(-1000.0)
+    (0.5, 0.0)
+    """
+    if x >= 0:
+        return 1.0 / (1.0 + math.exp(-x))
+    return math.exp(x) / (1.0 + math.exp(x))
+
+
+@operator(
+    x="float", mean="float", sd="float", returns="float64",
+    lower=lambda _, x, mean, sd: (x - mean) / pl.when(sd > 0).then(sd),
+)  # fmt: skip
+def zscore(x: float, mean: float, sd: float) -> float | None:
+    """(x - mean) / sd; null for sd <= 0.
+
+    >>> zscore(2.5, 0.5, 2.0)
+    1.0
+    """
+    return (x - mean) / sd if sd > 0 else None
+
+
+@operator(
+    x="float", low="float", high="float", returns="float64",
+    lower=lambda _, x, low, high: (x - low) / pl.when(high != low).then(high - low),
+)  # fmt: skip
+def minmax(x: float, low: float, high: float) -> float | None:
+    """(x - low) / (high - low), not clipped; null for high = low.
+
+    >>> minmax(2.0, 1.0, 3.0)
+    0.5
+    """
+    return (x - low) / (high - low) if high != low else None
+
+
+def _smooth_bits(call: Call) -> float:
+    scale = call.arg("scale").bits if "scale" in call.names else 0.0
+    shift = call.arg("b")
+    whole = shift.type.is_float and isinstance(shift, Constant) and shift.value >= 1 and _counts(call)
+    return max(call.arg("n").bits, call.arg("a").bits) + 1 + scale if whole else math.inf
+
+
+def _counts(call: Call) -> bool:
+    d = call.arg("d")
+    operand = getattr(d, "args", (d,))[0]
+    return operand.type == INT64
+
+
+def _smooth_lower(call: Call, n: pl.Expr, d: pl.Expr, a: pl.Expr, b: pl.Expr, scale: pl.Expr | None = None) -> pl.Expr:
+    below = d + b
+    ratio = (n + a) / pl.when(below > 0).then(below)
+    return ratio if scale is None or call.arg("scale").key.startswith("1.0:") else scale * (n + a) / pl.when(
+        below > 0
+    ).then(below)
+
+
+@operator(n="float", d="float", a="float", b="float", scale="float", returns="float64", bits=_smooth_bits, lower=_smooth_lower)
+def smooth(n: float, d: float, a: float, b: float, scale: float = 1.0) -> float | None:
+    """scale * (n + a) / (d + b); null where d + b <= 0.
+
+    >>> smooth(1, 1, 1.0, 3.0, scale=100)
+    50.0
+    """
+    return scale * (n + a) / (d + b) if d + b > 0 else None
+
+
+_RADIUS = 6371.0088
+
+
+def _haversine_lower(_: Call, lng1: pl.Expr, lat1: pl.Expr, lng2: pl.Expr, lat2: pl.Expr) -> pl.Expr:
+    turn = math.pi / 180.0
+    phi1, phi2 = lat1 * turn, lat2 * turn
+    dphi, dlng = (phi2 - phi1) * 0.5, (lng2 * turn - lng1 * turn) * 0.5
+    h = dphi.sin() * dphi.sin() + phi1.cos() * phi2.cos() * dlng.sin() * dlng.sin()
+    return 2.0 * _RADIUS * pl.when(h > 1.0).then(1.0).otherwise(h).sqrt().arcsin()
+
+
+@operator(lng1="float", lat1="float", lng2="float", lat2="float", returns="float64", lower=_haversine_lower)
+def haversine(lng1: float, lat1: float, lng2: float, lat2: float) -> float:
+    """Great-circle distance in km of two points in degrees, longitude first; radius 6371.0088 km.
+
+    >>> round(haversine(0.0, 0.0, 90.0, 0.0), 1)
+    10007.6
+    """
+    turn = math.pi / 180.0
+    phi1, phi2 = lat1 * turn, lat2 * turn
+    dphi, dlng = (phi2 - phi1) * 0.5, (lng2 * turn - lng1 * turn) * 0.5
+    h = math.sin(dphi) * math.sin(dphi) + math.cos(phi1) * math.cos(phi2) * math.sin(dlng) * math.sin(dlng)
+    return 2.0 * _RADIUS * math.asin(math.sqrt(min(1.0, h)))
