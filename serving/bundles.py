@@ -36,7 +36,7 @@ from saima.settings import settings as process_settings
 from saima.stores.interfaces import BundleRow, Registry
 
 if TYPE_CHECKING:
-    from saima.features import Algorithm
+    from saima.features.algorithm import Algorithm
     from saima.learning.increments import DataState
 
 RUNTIME = (

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from saima import features as language
 from saima.errors import BundleError, RequestError, SaimaError, suggest
+from saima.features.algorithm import load
 from saima.features.plan import compile_fuse
 from saima.host.manifest import (
     GOLDEN_FEATURES,
@@ -34,7 +34,7 @@ from saima.learning.trainers import Model, trainer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from saima.features import Algorithm
+    from saima.features.algorithm import Algorithm
 
 __all__ = ["Bundle", "Manifest", "Scores", "Scoring"]
 
@@ -120,7 +120,7 @@ class Bundle:
             for name, entry in manifest.models.items():
                 if model_digest(directories[name]) != entry.digest:
                     raise BundleError(f"{directories[name]}: model '{name}' has been changed since it was built")
-        algorithm = language.load(root / "algorithms" / manifest.algorithm, root=root / "algorithms")
+        algorithm = load(root / "algorithms" / manifest.algorithm, root=root / "algorithms")
         if algorithm.plan.hash != manifest.plan_hash:
             raise BundleError(f"{root}: this process compiles another feature plan than the bundle was built with")
         models = {name: _shared(entry, directories[name]) for name, entry in manifest.models.items()}
@@ -227,6 +227,6 @@ def _own_code(path: Path, digest: str) -> ModuleType | None:
 
 def _frame(path: Path) -> pl.DataFrame:
     try:
-        return pl.read_ipc(path, memory_map=False)
+        return pl.read_ipc(path.read_bytes())
     except (OSError, pl.exceptions.PolarsError) as error:
         raise BundleError(f"{path}: cannot be read: {error}") from error
