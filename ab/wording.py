@@ -30,13 +30,13 @@ def percent(share: float | None, *, sign: bool = False) -> str:
     """A share as percent, to one decimal or two significant digits.
 
     >>> percent(0.1234), percent(-0.0123, sign=True), percent(0.0004), percent(None)
-    ('12.3 %', '−1.2 %', '0.04 %', '–')
+    ('12.3\xa0%', '−1.2\xa0%', '0.04\xa0%', '–')
     """
     if share is None or not math.isfinite(share):
         return "–"
     value = 100 * share
     decimals = 0 if abs(value) >= 1000 else 1 if abs(value) >= 0.95 or value == 0 else 2
-    text = f"{value:,.{decimals}f} %".replace("-", "−")
+    text = f"{value:,.{decimals}f}\N{NO-BREAK SPACE}%".replace("-", "−")
     return f"+{text}" if sign and value > 0 else text
 
 

@@ -23,8 +23,8 @@ class Frame:
 
     width: int
     height: int
-    left: int = 46
-    right: int = 12
+    left: int = 50
+    right: int = 22
     top: int = 12
     bottom: int = 26
 
@@ -113,7 +113,7 @@ def effect_so_far(days: Sequence[Day], frame: Frame, colour: str) -> str:
     reach = max(max(abs(low), abs(high)) for _, (_, low, high) in known[len(known) // 3 :])
     marks = ticks(-reach, reach)
     place = frame.scale(marks[0], marks[-1])
-    parts = [*_axes(frame, marks, place, [day.day for day in days], lambda value: percent(value).replace(".0 %", " %"))]
+    parts = [*_axes(frame, marks, place, [day.day for day in days], lambda value: percent(value).replace(".0", ""))]
     xs = [frame.x(column, len(days)) for column, _ in known]
 
     def clipped(value: float) -> float:

@@ -37,7 +37,7 @@ _OUTCOMES = {
     "unclear": ("", "no clear difference"),
     "none": ("", "no result"),
 }
-_WIDE, _NARROW = Frame(900, 260), Frame(360, 240, left=42, right=8)
+_WIDE, _NARROW = Frame(900, 260), Frame(360, 240, left=50, right=18)
 
 
 def page(report: Report) -> str:
@@ -89,8 +89,10 @@ def _facts(report: Report) -> str:
     if first is not None and first.estimate is not None:
         estimate = first.estimate
         if estimate.relative_effect is not None:
-            facts.append((percent(estimate.relative_effect, sign=True), f"{escape(words(first.metric))}, relative"))
-        facts.append((signed(estimate.effect), f"{escape(words(first.metric))}, absolute"))
+            facts.append(
+                (percent(estimate.relative_effect, sign=True), f"relative change of {escape(words(first.metric))}")
+            )
+        facts.append((signed(estimate.effect), f"change of {escape(words(first.metric))}, in its unit"))
     days = len(report.days)
     facts.append((str(days), "day of decisions" if days == 1 else "days of decisions"))
     return f'<div class="facts">{"".join(f"<div class=fact><b>{v}</b><span>{t}</span></div>" for v, t in facts)}</div>'
@@ -110,8 +112,10 @@ def _effects(report: Report) -> str:
     many = len(report.arms) > 2
     rows = "".join(_effect(effect, reach, many) for effect in report.effects)
     head = "<th>Metric</th>" + ("<th>Arm</th>" if many else "")
+    pair = (report.control, "Arm" if many else report.effects[0].arm)
+    head += "".join(f'<th class="number">{escape(name)}</th>' for name in pair)
     head += (
-        '<th class="number">Control</th><th class="number">Arm</th><th class="number">Difference</th>'
+        '<th class="number">Difference</th>'
         f"<th>Relative, −{percent(reach)} to +{percent(reach)}</th><th class=number>p</th><th>Conclusion</th>"
     )
     level = f"{100 * (1 - report.experiment.analysis.alpha):g} %"

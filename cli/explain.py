@@ -1,0 +1,19 @@
+"""`saima explain`: the plan that a declaration becomes."""
+
+from __future__ import annotations
+
+import click
+
+from saima.settings import settings
+
+
+@click.command("explain")
+@click.argument("name")
+def explain(name: str) -> None:
+    """Show stages, sides, lineage and shared subexpressions of algorithm NAME."""
+    from saima.features import explain as plan_text
+    from saima.features import load
+
+    loaded = load(name, settings().algorithms)
+    click.echo(f"{loaded.name}  digest {loaded.digest[:12]}  plan {loaded.plan.hash[:12]}")
+    click.echo(plan_text(loaded.plan))
