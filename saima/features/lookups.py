@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import insort
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -63,12 +63,10 @@ class RowSource:
 
 @dataclass(frozen=True)
 class RowRead:
-    """How a table of a declaration reads its source: which key of the request, which side, how old a row may be."""
+    """How a table of a declaration reads its source: its rows, how, and how old a row may be (ms; None: any age)."""
 
     table: str
     rows: RowSource
-    inputs: tuple[str, ...]
-    side: str
     query: str
     ttl: int | None
 
@@ -85,18 +83,14 @@ class Versions:
     rows: list[Version]
 
 
-def reads(declaration: Declaration, used: Collection[str] | None = None) -> list[RowRead]:
-    """What the tables of a declaration read (only those in `used`, if given); DeclarationError for what cannot be."""
-    return [
-        _read(declaration, name, table)
-        for name, table in declaration.tables.items()
-        if used is None or name in used
-    ]  # fmt: skip
+def reads(declaration: Declaration) -> list[RowRead]:
+    """What the tables of a declaration read; DeclarationError for what cannot be."""
+    return [_read(declaration, name, table) for name, table in declaration.tables.items()]
 
 
-def row_sources(declaration: Declaration, used: Collection[str] | None = None) -> list[RowSource]:
+def row_sources(declaration: Declaration) -> list[RowSource]:
     """The distinct row sources behind the tables of a declaration, ordered by table name."""
-    found = {read.rows.table: read.rows for read in reads(declaration, used)}
+    found = {read.rows.table: read.rows for read in reads(declaration)}
     return [found[table] for table in sorted(found)]
 
 
@@ -117,7 +111,7 @@ def _read(declaration: Declaration, name: str, table: Table) -> RowRead:
         milliseconds(source.lateness),
     )  # fmt: skip
     ttl = milliseconds(table.ttl) if table.ttl else 0
-    return RowRead(name, rows, tuple(f"{table.side}.{part}" for part in key), table.side, table.query, ttl or None)
+    return RowRead(name, rows, table.query, ttl or None)
 
 
 def add(source: RowSource, held: Versions | None, latest: int, rows: Iterable[Version]) -> Versions:

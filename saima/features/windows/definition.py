@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -138,12 +138,10 @@ class Ask:
 
 @dataclass(frozen=True)
 class WindowRead:
-    """What one aggregate reads of one group: the columns, and where the key comes from (`request.origin`, ...)."""
+    """What one aggregate can read of one group; `exact` as declared."""
 
     aggregate: str
     group: Group
-    inputs: tuple[str, ...]
-    side: str
     exact: bool
     asks: tuple[Ask, ...]
 
@@ -181,12 +179,12 @@ def check(name: str, aggregate: Aggregate, dtype: str | None) -> None:
             )
 
 
-def reads(declaration: Declaration, used: Collection[str] | None = None) -> list[WindowRead]:
-    """What the aggregates of a declaration read (only those in `used`, if given), over the groups they share.
+def reads(declaration: Declaration) -> list[WindowRead]:
+    """What the aggregates of a declaration can read, over the groups that they share.
 
     Raises DeclarationError for a measure, window or field that cannot be.
     """
-    names = [name for name in declaration.aggregates if used is None or name in used]
+    names = list(declaration.aggregates)
     parsed = {name: _windows(name, declaration.aggregates[name]) for name in names}
     families: dict[tuple[object, ...], list[str]] = {}
     for name in names:
@@ -203,14 +201,13 @@ def reads(declaration: Declaration, used: Collection[str] | None = None) -> list
                     for measure in aggregate.measures
                 )  # fmt: skip
                 if asks:
-                    inputs = tuple(f"{aggregate.side}.{part}" for part in group.key)
-                    result.append(WindowRead(name, group, inputs, aggregate.side, aggregate.exact, asks))
+                    result.append(WindowRead(name, group, aggregate.exact, asks))
     return result
 
 
-def groups(declaration: Declaration, used: Collection[str] | None = None) -> list[Group]:
+def groups(declaration: Declaration) -> list[Group]:
     """The distinct groups behind the aggregates of a declaration, ordered by table name."""
-    found = {read.group.table: read.group for read in reads(declaration, used)}
+    found = {read.group.table: read.group for read in reads(declaration)}
     return [found[table] for table in sorted(found)]
 
 
