@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -76,12 +77,17 @@ def summarise(
 
 def experiment_verdict(session: Session) -> dict[str, Any]:
     """The AB report's verdict over the live samples, as the Dagster asset computes it."""
-    from ab.report import build
+    from ab.report import from_tables
     from saima.routing.experiments import load_experiments
 
-    samples = session.tables.scan(f"{session.algorithm}/samples")
-    experiments = load_experiments(session.settings.algorithms / session.algorithm)
-    return {name: build(experiment, samples).verdict for name, experiment in experiments.items()}
+    verdicts: dict[str, str] = {}
+    for experiment in load_experiments(session.settings.algorithms / session.algorithm):
+        name = experiment.experiment
+        report = from_tables(
+            session.algorithm, name, session.tables, generated=int(time.time() * 1000), settings=session.settings
+        )
+        verdicts[name] = f"{report.verdict.headline} {report.verdict.because}"
+    return verdicts
 
 
 def judge(found: dict[str, Any]) -> list[str]:
