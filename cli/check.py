@@ -53,7 +53,7 @@ def parity(algorithm: str, rows: int) -> None:
     import polars as pl
 
     from saima.features import load
-    from saima.features import parity as comparison
+    from saima.features.parity import check as compare
     from saima.stores import open_tables
 
     chosen = settings()
@@ -71,7 +71,7 @@ def parity(algorithm: str, rows: int) -> None:
         for topic in loaded.declaration.sources
         if tables.exists(f"events/{topic}")
     }
-    found = comparison.check(loaded, records, events)
+    found = compare(loaded, records, events)
     staleness = ", ".join(f"{name} {value:,.0f} ms" for name, value in found.staleness_ms.items() if value is not None)
     click.echo(
         f"{found.rows:,} rows x {found.features} features: {found.mismatches:,} mismatches, "

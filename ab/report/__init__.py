@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ab.report.markdown import Markdown, Metadata
+
 if TYPE_CHECKING:
     import polars as pl
 
     from ab.report.findings import Report
-    from ab.report.metadata import Metadata
     from saima.routing.experiments import Experiment
     from saima.settings import Settings
     from saima.stores.interfaces import Tables
 
-__all__ = ["build", "from_tables", "to_html", "to_metadata"]
+__all__ = ["Markdown", "Metadata", "build", "from_tables", "to_html", "to_metadata"]
 
 
 def build(

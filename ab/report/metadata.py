@@ -7,18 +7,9 @@ import io
 
 from ab.report.charts import COLOURS
 from ab.report.findings import Report
+from ab.report.markdown import Markdown, Metadata
 from ab.wording import day as day_text
 from ab.wording import moment, number, p_value, percent, signed, words
-
-
-class Markdown(str):
-    """Text to be shown as Markdown."""
-
-    __slots__ = ()
-
-
-Metadata = dict[str, str | int | float | bool | Markdown]
-"""Values by label; a label is words for a person."""
 
 
 def metadata(report: Report) -> Metadata:
