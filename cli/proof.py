@@ -159,7 +159,7 @@ def label_to_routed(registry: Registry, samples: pl.DataFrame, algorithm: str, f
 
 
 def _waits(samples: pl.DataFrame, bounds: list[tuple[int, int]]) -> list[float]:
-    offsets, appended = samples["label_offset"].to_numpy(), samples["label_appended"].to_numpy()
+    offsets, appended = samples["offset"].to_numpy(), samples["label_appended"].to_numpy()
     positions = np.array([position for position, _ in bounds], dtype=np.int64)
     index = np.searchsorted(positions, offsets)
     learned = index < len(bounds)

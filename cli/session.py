@@ -91,7 +91,7 @@ class Session:
 
     def wait_ready(self, stop: threading.Event) -> None:
         """Wait until the worker has its state and every host process routes a version."""
-        self._wait("worker", lambda: bool(self.registry.statuses("worker/")), stop)
+        self._wait("worker", self._worker_runs, stop)
         self._wait("host", self._hosts_route, stop)
 
     def replayer(self, traffic: Traffic, speed: float) -> Replayer:
@@ -102,6 +102,11 @@ class Session:
         """Stop every process and close the stores."""
         self.supervisor.stop()
         self.log.close()
+
+    def _worker_runs(self) -> bool:
+        pid = self.supervisor.children["worker"].process.pid
+        found = self.registry.statuses("worker/").values()
+        return any(status["pid"] == pid and status["state"] == "running" for status in found)
 
     def _hosts_route(self) -> bool:
         try:

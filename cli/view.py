@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,8 @@ import polars as pl
 from cli.replay import Progress
 from saima.errors import StoreError
 from saima.stores.interfaces import Registry, Tables
+
+_STALE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ def look(
 ) -> View:
     """Gather a view; `rates` are (events/s, predictions/s) over the last seconds."""
     worker = next(iter(registry.statuses("worker/").values()), {})
-    hosts = registry.statuses("host/")
+    since = (time.time() - _STALE_SECONDS) * 1000
+    hosts = {name: host for name, host in registry.statuses("host/").items() if host["updated"] > since}
     retrains = [mark for mark in registry.marks("retrain") if mark.get("algorithm") == algorithm]
     recent = progress.recent()
     counts = worker.get("counts", {})
@@ -105,16 +109,20 @@ def quantile(ascending: list[float], share: float) -> float:
 
 
 def _versions(hosts: dict[str, dict[str, Any]], algorithm: str) -> list[Version]:
-    found: dict[tuple[str, int], tuple[str, int]] = {}
-    for document in hosts.values():
-        for slot in document.get("slots", []):
-            if slot.get("algorithm") != algorithm:
-                continue
+    """Versions that any living host holds; a version is as far as the host that is least far with it."""
+    states: dict[tuple[str, int], list[str]] = {}
+    answers: dict[tuple[str, int], int] = {}
+    for slot in (slot for document in hosts.values() for slot in document.get("slots", [])):
+        if slot["algorithm"] == algorithm:
             key = (slot["lineage"], slot["publication"])
-            state, answered = found.get(key, (slot["state"], 0))
-            found[key] = (slot["state"] if state != "routed" else state, answered + int(slot.get("answered", 0)))
-    total = sum(answered for _, answered in found.values()) or 1
+            states.setdefault(key, []).append(slot["state"])
+            answers[key] = answers.get(key, 0) + int(slot["answered"])
+    total = sum(answers.values()) or 1
     return [
-        Version(lineage, publication, state, answered, answered / total)
-        for (lineage, publication), (state, answered) in sorted(found.items())
+        Version(lineage, publication, min(found, key=_ORDER.index), answers[key], answers[key] / total)
+        for key, found in sorted(states.items())
+        for lineage, publication in [key]
     ]
+
+
+_ORDER = ["error", "new", "loading", "draining", "gone", "ready", "standby", "routed"]
