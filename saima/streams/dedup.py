@@ -14,6 +14,21 @@ CHUNK = 1024
 _ROW = struct.Struct("<16sqq")
 
 
+class _Run:
+    """Packed rows of CHUNK offsets (digest, time, offset), their greatest time and their number."""
+
+    __slots__ = ("newest", "rows")
+
+    def __init__(self, rows: bytes = b"") -> None:
+        self.rows = bytearray(rows)
+        self.newest = max((time for _, time, _ in _ROW.iter_unpack(rows)), default=BEGINNING)
+
+    def add(self, digest: bytes, time: int, offset: int) -> None:
+        self.rows += _ROW.pack(digest, time, offset)
+        if time > self.newest:
+            self.newest = time
+
+
 class Seen:
     """Ids of the last `horizon` ms of event time, and of no more than the last `chunks` runs of CHUNK offsets.
 
@@ -27,7 +42,7 @@ class Seen:
         self._horizon = horizon
         self._chunks = chunks
         self._ids: dict[bytes, tuple[int, int]] = {}
-        self._runs: dict[int, list[tuple[bytes, int, int]]] = {}
+        self._runs: dict[int, _Run] = {}
         self._dirty: dict[int, None] = {}
         self._newest = BEGINNING
         self.forgotten = 0
@@ -49,7 +64,10 @@ class Seen:
                 continue
             verdicts.append(False)
             seen[digest] = (time, offset)
-            self._runs.setdefault(run, []).append((digest, time, offset))
+            held = self._runs.get(run)
+            if held is None:
+                held = self._runs[run] = _Run()
+            held.add(digest, time, offset)
             self._dirty[run] = None
         return verdicts
 
@@ -57,35 +75,28 @@ class Seen:
         """Packed runs that changed since the last call; None deletes one that is out of the horizon."""
         last = max(self._runs, default=0)
         self.forgotten = 0
-        for run in sorted(self._runs):
-            rows = self._runs[run]
-            full = run < last
-            old = full and max(time for _, time, _ in rows) < self._newest - self._horizon
+        for run in list(self._runs):  # in order of offsets, oldest first
+            held = self._runs[run]
+            old = run < last and held.newest < self._newest - self._horizon
             if not old and run > last - self._chunks:
                 break
+            rows = list(_ROW.iter_unpack(self._runs.pop(run).rows))
             if not old:
                 self.forgotten += len(rows)
-            for digest, _, offset in self._runs.pop(run):
+            for digest, _, offset in rows:
                 if self._ids.get(digest, (0, -1))[1] == offset:
                     del self._ids[digest]
             self._dirty[run] = None
         dirty, self._dirty = self._dirty, {}
-        return [(f"{run:020d}", self._pack(run)) for run in dirty]
-
-    def _pack(self, run: int) -> bytes | None:
-        rows = self._runs.get(run)
-        if rows is None:
-            return None
-        return b"".join(_ROW.pack(*row) for row in rows)
+        return [(f"{run:020d}", bytes(self._runs[run].rows) if run in self._runs else None) for run in dirty]
 
     def restore(self, items: Iterable[tuple[str, bytes]]) -> None:
         """Take in the runs that an earlier process stored."""
         for key, packed in sorted(items):
-            rows = list(_ROW.iter_unpack(packed))
-            self._runs[int(key)] = rows
-            for digest, time, offset in rows:
+            run = self._runs[int(key)] = _Run(packed)
+            self._newest = max(self._newest, run.newest)
+            for digest, time, offset in _ROW.iter_unpack(packed):
                 self._ids[digest] = (time, offset)
-                self._newest = max(self._newest, time)
 
     def __len__(self) -> int:
         return len(self._ids)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from saima.errors import SaimaError
 from saima.features.declaration import Declaration
@@ -58,24 +57,6 @@ class Emitted:
     sample: Sample
     offset: int
     appended: int
-
-
-def prediction(declaration: Declaration, record: dict[str, Any], text: bytes, offset: int, appended: int) -> Prediction:
-    """What the join needs of a journal record. Raises KeyError, TypeError or ValueError if the record lacks it."""
-    items: tuple[str, ...] = ("",)
-    if declaration.label is not None and "item" in declaration.label.join:
-        candidates = record["items"]
-        items = tuple(str(candidates[index]["item_id"]) for index in record["kept"])
-    return Prediction(
-        offset,
-        appended,
-        str(record["trace"]),
-        int(record["time"]),
-        int(record.get("attempt", 1)),
-        bool(record.get("degraded") or record.get("shadow") or record.get("override")),
-        items,
-        text,
-    )
 
 
 def join_spec(declaration: Declaration) -> JoinSpec:

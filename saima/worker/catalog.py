@@ -15,6 +15,7 @@ from saima.features.declaration import Declaration
 from saima.features.durations import milliseconds
 from saima.features.lookups import RowSource, row_sources
 from saima.features.windows import Group, groups
+from saima.features.windows.where import predicates
 from saima.recordings import topics
 
 
@@ -57,6 +58,7 @@ def catalog(declarations: Mapping[str, Declaration]) -> Catalog:
             result.lateness[topic] = max(bound, result.lateness.get(topic, 0))
         for group in groups(declaration):
             result.groups[group.table] = group
+        result.predicates.update(predicates(declaration))
         for source in row_sources(declaration):
             result.rows[source.table] = source
     return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +15,8 @@ from saima.features.declaration import Declaration
 from saima.stores.interfaces import Segment
 from saima.streams.dedup import Seen
 from saima.streams.lateness import Clock
-from saima.streams.samples import Prediction, prediction
+from saima.streams.samples import Prediction
+from saima.worker.records import RecordReader
 
 _OFFSET = pa.field("offset", pa.int64())
 _LATE = pa.field("late", pa.bool_())
@@ -71,7 +71,7 @@ class Intake:
         seen: Seen,
     ) -> None:
         self._topics = {**topics, JOURNAL: JOURNAL_TOPIC, DEAD_LETTER: DEAD_LETTER_TOPIC}
-        self._declarations = declarations
+        self._readers = {name: RecordReader(declaration) for name, declaration in declarations.items()}
         self.seen = seen
         self.clocks = {topic: Clock(bound) for topic, bound in lateness.items()}
 
@@ -150,12 +150,11 @@ class Intake:
     def _read_records(self, table: pa.Table, batch: Batch) -> None:
         columns = [table.column(name).to_pylist() for name in ("algorithm", "record", "offset", "appended")]
         for row, (algorithm, text, offset, appended) in enumerate(zip(*columns, strict=True)):
-            declaration = self._declarations.get(algorithm)
+            reader = self._readers.get(algorithm)
             try:
-                if declaration is None:
+                if reader is None:
                     raise ValueError(f"unknown algorithm '{algorithm}'")
-                document = json.loads(text)
-                logged = prediction(declaration, document, text.encode(), offset, appended)
+                logged, document = reader.read(text, offset, appended)
             except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
                 reason = f"not a journal record: {type(error).__name__}: {error}"
                 batch.refused.append(Refused(offset, JOURNAL, reason, packed(table.slice(row, 1))))
