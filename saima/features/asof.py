@@ -56,7 +56,8 @@ class RowHistory:
         return at
 
     def columns(self, at: Ints, names: Sequence[str]) -> list[pl.Series]:
-        """Columns of the source (or `time`, `seq`) for the rows read, null where missing."""
+        """Columns of the rows read, null where missing: the source's, `time`, and the version's two times."""
+        names = [f"{PREFIX}{name}" if name in ("valid_from", "known_at") else name for name in names]
         index = pl.Series(np.where(at < 0, 0, at))
         missing = pl.lit(pl.Series(at < 0))
         if self.frame.is_empty():

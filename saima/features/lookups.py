@@ -217,3 +217,15 @@ def versions(frame: pl.DataFrame, source: RowSource) -> pl.DataFrame:
         )
         .filter(pl.all_horizontal(pl.col(f"{PREFIX}key", f"{PREFIX}valid_from", f"{PREFIX}known_at").is_not_null()))
     )  # fmt: skip
+
+
+def recent(found: pl.DataFrame, source: RowSource) -> pl.DataFrame:
+    """The versions, as `versions` returns them, that the state of a key may still hold; every key's newest event stays.
+
+    It leaves out what `add` would drop, so that history need not pass through it.
+    """
+    key, valid_from, known_at = (pl.col(f"{PREFIX}{name}") for name in ("key", "valid_from", "known_at"))
+    newest = pl.col("time").max().over(key)
+    bound = newest - source.keep
+    best = pl.when((valid_from <= bound) & (known_at <= bound)).then(valid_from).max().over(key)
+    return found.filter((valid_from >= best) | best.is_null() | (pl.col("time") == newest))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 
-from saima.features.lookups import RowSource, Versions, add, pack, unpack, values_text, versions
+from saima.features.lookups import RowSource, Versions, add, pack, recent, unpack, values_text, versions
 from saima.features.windows.codec import Codec
 from saima.features.windows.definition import Group
 from saima.features.windows.entity import Accumulator, Entity
@@ -116,7 +116,7 @@ class RowEngine:
         for table, source in self.sources.items():
             if source.source != topic or frame.is_empty():
                 continue
-            by_key = _versions(source, frame)
+            by_key = _versions(source, versions(frame, source))
             held = self._held.get(table, list(by_key))
             for (key, (latest, found)), entity in zip(by_key.items(), held, strict=True):
                 self._held.put(table, key, add(source, entity, latest, found))
@@ -137,15 +137,15 @@ class RowEngine:
         for table in sorted(self.sources):
             source = self.sources[table]
             if source.source in frames:
-                by_key = _versions(source, frames[source.source].lazy().collect())
+                found = recent(versions(frames[source.source].lazy().collect(), source), source)
+                by_key = _versions(source, found)
                 for key in sorted(by_key):
-                    latest, found = by_key[key]
-                    result.append((table, key, pack(add(source, None, latest, found))))
+                    latest, rows = by_key[key]
+                    result.append((table, key, pack(add(source, None, latest, rows))))
         return result
 
 
-def _versions(source: RowSource, frame: pl.DataFrame) -> dict[str, tuple[int, list[tuple[int, int, int, int, str]]]]:
-    found = versions(frame, source)
+def _versions(source: RowSource, found: pl.DataFrame) -> dict[str, tuple[int, list[tuple[int, int, int, int, str]]]]:
     place = [found.columns.index(name) for name in source.columns]
     by_key: dict[str, tuple[int, list[tuple[int, int, int, int, str]]]] = {}
     for row in found.iter_rows():
