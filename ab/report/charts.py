@@ -86,7 +86,7 @@ def arms_by_day(days: Sequence[Day], refreshes: Sequence[Refresh], frame: Frame,
         return ""
     marks = ticks(min(values), max(values))
     place = frame.scale(marks[0], marks[-1])
-    parts = [*_axes(frame, marks, place, [day.day for day in days], number)]
+    parts = [*_axes(frame, marks, place, [day.day for day in days], "{:g}".format)]
     for index, colour in zip(range(len(days[0].arms)), COLOURS, strict=False):
         points = [
             (frame.x(column, len(days)), place(day.arms[index].mean or 0.0), day, day.arms[index])
@@ -113,7 +113,9 @@ def effect_so_far(days: Sequence[Day], frame: Frame, colour: str) -> str:
     reach = max(max(abs(low), abs(high)) for _, (_, low, high) in known[len(known) // 3 :])
     marks = ticks(-reach, reach)
     place = frame.scale(marks[0], marks[-1])
-    parts = [*_axes(frame, marks, place, [day.day for day in days], lambda value: percent(value).replace(".0", ""))]
+    parts = [
+        *_axes(frame, marks, place, [day.day for day in days], lambda value: f"{100 * value:g} %".replace("-", "−"))
+    ]
     xs = [frame.x(column, len(days)) for column, _ in known]
 
     def clipped(value: float) -> float:

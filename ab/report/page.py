@@ -7,11 +7,11 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 
-from ab.effects import Effect
-from ab.report.charts import COLOURS, Frame, arms_by_day, effect_so_far, interval
+from ab.report.charts import COLOURS, Frame, arms_by_day, effect_so_far
 from ab.report.findings import Report
+from ab.report.table import effects
 from ab.verdict import Code
-from ab.wording import moment, number, p_value, percent, signed, words
+from ab.wording import moment, percent, signed, words
 
 _TONES: dict[Code, str] = {
     "better": "good",
@@ -30,13 +30,6 @@ _STATUS = {
     "fail": ("bad", "failed"),
     "unknown": ("", "no answer"),
 }
-_OUTCOMES = {
-    "better": ("good", "better"),
-    "worse": ("bad", "worse"),
-    "safe": ("good", "within margin"),
-    "unclear": ("", "no clear difference"),
-    "none": ("", "no result"),
-}
 _WIDE, _NARROW = Frame(900, 260), Frame(360, 240, left=50, right=18)
 
 
@@ -46,7 +39,7 @@ def page(report: Report) -> str:
     parts = [
         _head(report, name),
         _verdict(report),
-        _effects(report),
+        effects(report),
         _trend(report),
         _trust(report),
         _arms(report),
@@ -96,60 +89,6 @@ def _facts(report: Report) -> str:
     days = len(report.days)
     facts.append((str(days), "day of decisions" if days == 1 else "days of decisions"))
     return f'<div class="facts">{"".join(f"<div class=fact><b>{v}</b><span>{t}</span></div>" for v, t in facts)}</div>'
-
-
-def _effects(report: Report) -> str:
-    if not report.effects:
-        return ""
-    estimates = [effect.estimate for effect in report.effects if effect.estimate is not None]
-    ends = [
-        abs(value)
-        for estimate in estimates
-        for value in (estimate.relative_effect, estimate.relative_lower, estimate.relative_upper)
-        if value is not None
-    ]
-    reach = max(ends, default=0.0) * 1.08 or 1.0
-    many = len(report.arms) > 2
-    rows = "".join(_effect(effect, reach, many) for effect in report.effects)
-    head = "<th>Metric</th>" + ("<th>Arm</th>" if many else "")
-    pair = (report.control, "Arm" if many else report.effects[0].arm)
-    head += "".join(f'<th class="number">{escape(name)}</th>' for name in pair)
-    head += (
-        '<th class="number">Difference</th>'
-        f"<th>Relative, −{percent(reach)} to +{percent(reach)}</th><th class=number>p</th><th>Conclusion</th>"
-    )
-    level = f"{100 * (1 - report.experiment.analysis.alpha):g} %"
-    note = f"Against {escape(report.control)}, with {level} intervals; p corrected for the number of comparisons."
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return f"<section><h2>Effects</h2><p>{note}</p>{table}</section>"
-
-
-def _effect(effect: Effect, reach: float, many: bool) -> str:
-    role = f"{effect.declared.role}, {effect.declared.direction} is better"
-    cells = [f'<td class="name">{escape(words(effect.metric))}<small>{role}</small></td>']
-    if many:
-        cells.append(f'<td data-label="Arm">{escape(effect.arm)}</td>')
-    tone, conclusion = _OUTCOMES[effect.outcome]
-    estimate = effect.estimate
-    if estimate is None:
-        cells.append(f'<td colspan="5" data-label="No result">{escape(effect.reason)}</td>')
-    else:
-        bar = interval(estimate, reach, {"good": "#17703f", "bad": "#b3261e"}.get(tone, "#5c6b7a"))
-        difference = (
-            f"<span>{signed(estimate.effect)}<small>{percent(estimate.relative_effect, sign=True)}</small></span>"
-        )
-        bounds = f"{percent(estimate.relative_lower, sign=True)} to {percent(estimate.relative_upper, sign=True)}"
-        if not estimate.relative_interval:
-            bar, bounds = "", f"{number(estimate.lower)} to {number(estimate.upper)}"
-        cells += [
-            f'<td class="number" data-label="Control">{number(estimate.control, 4)}</td>',
-            f'<td class="number" data-label="Arm">{number(estimate.treatment, 4)}</td>',
-            f'<td class="number" data-label="Difference">{difference}</td>',
-            f'<td data-label="Interval"><span>{bar}<small>{bounds}</small></span></td>',
-            f'<td class="number" data-label="p">{p_value(effect.p_adjusted)}</td>',
-        ]
-    cells.append(f'<td data-label="Conclusion"><span class="chip {tone}">{conclusion}</span></td>')
-    return f"<tr>{''.join(cells)}</tr>"
 
 
 def _trend(report: Report) -> str:
