@@ -31,7 +31,7 @@ DEFAULTS: dict[str, Setting] = {
     "loss": "huber",
     "huber": 2.0,
     "increment_epochs": 2,
-    "increment_rate": 0.0003,
+    "increment_rate": 0.0001,
 }
 """Settings; `huber` is where the loss turns linear, in standard deviations of the label; loss: huber, squared."""
 

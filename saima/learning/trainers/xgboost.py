@@ -29,8 +29,8 @@ DEFAULTS: dict[str, Setting] = {
     "bins": 64,
     "objective": "",
     "threads": 1,
-    "increment_rounds": 20,
-    "increment_eta": 0.04,
+    "increment_rounds": 10,
+    "increment_eta": 0.02,
     "increment": "add",
 }
 """Settings; `increment` says what an incremental training does: `add` trees or `refresh` leaves."""
@@ -70,14 +70,16 @@ class XGBoostTrainer:
         rows = labelled(samples, spec, (GROUP,) if ranking else ())
         if ranking:
             rows = rows.sort(GROUP, maintain_order=True)
-        data = xgboost.QuantileDMatrix(
+        refreshing = previous is not None and options["increment"] == "refresh"
+        binned = {} if refreshing else {"max_bin": int(options["bins"])}
+        data = (xgboost.DMatrix if refreshing else xgboost.QuantileDMatrix)(
             matrix(rows, spec.features),
             label=rows[spec.label].to_numpy(),
             weight=None if ranking else rows[spec.weight].to_numpy(),
             qid=rows[GROUP].rle_id().to_numpy() if ranking else None,
             feature_names=list(spec.features),
-            max_bin=int(options["bins"]),
             nthread=int(options["threads"]),
+            **binned,
         )
         params = parameters(options, spec)
         if previous is None:
@@ -135,4 +137,5 @@ def continued(params: dict[str, Any], data: Any, options: dict[str, Any], spec: 
     params = {**params, "process_type": "update", "updater": "refresh", "refresh_leaf": True, "subsample": 1.0}
     del params["tree_method"]
     rounds = previous.booster.num_boosted_rounds()
-    return xgboost.train(params, data, num_boost_round=rounds, xgb_model=previous.booster)
+    with xgboost.config_context(verbosity=0):  # it warns that `updater` overrides the booster's tree_method, as it must
+        return xgboost.train(params, data, num_boost_round=rounds, xgb_model=previous.booster)
