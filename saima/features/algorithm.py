@@ -53,10 +53,14 @@ def load(name_or_dir: str | Path, root: Path | None = None) -> Algorithm:
     if not file.is_file():
         known = sorted(found.parent.name for found in directory.parent.glob("*/algorithm.yaml"))
         there = f"; there are {', '.join(known)}" if known else ""
-        raise DeclarationError(f"no algorithm '{directory.name}': '{shown}' does not exist{suggest(directory.name, known)}{there}")
+        raise DeclarationError(
+            f"no algorithm '{directory.name}': '{shown}' does not exist{suggest(directory.name, known)}{there}"
+        )
     declaration, origins = read_declaration(file, directory.parent / "shared", shown)
     if declaration.algorithm != directory.name:
-        problem = f"the algorithm '{declaration.algorithm}' stands in the folder '{directory.name}'; the names must agree"
+        problem = (
+            f"the algorithm '{declaration.algorithm}' stands in the folder '{directory.name}'; the names must agree"
+        )
         raise origins.error(problem, ("algorithm",))
     Checker(declaration, origins).run()
     vocabularies = _vocabularies(declaration, origins, directory)
@@ -92,7 +96,9 @@ def _vocabularies(declaration: Declaration, origins: Origins, directory: Path) -
             else:
                 loaded[name] = vocabulary.from_terms(name, declared.terms or [])
         except SaimaError as error:
-            raise origins.error(f"vocabulary '{name}': {error}", (*path, "file" if declared.file else "terms")) from None
+            raise origins.error(
+                f"vocabulary '{name}': {error}", (*path, "file" if declared.file else "terms")
+            ) from None
     return loaded
 
 

@@ -87,7 +87,9 @@ class Checker:
             dtype = self.dtype(feature.dtype, "features", name, "dtype")
             self.default(feature.default, dtype, "features", name, "default")
             if feature.max_length is not None and not dtype.is_list:
-                raise self.fault(f"max_length is for lists; '{name}' is {dtype}", "features", name, "max_length", key=True)
+                raise self.fault(
+                    f"max_length is for lists; '{name}' is {dtype}", "features", name, "max_length", key=True
+                )
         for name, model in self.declaration.models.items():
             self.model(name, model)
         self.parameters()
@@ -107,11 +109,17 @@ class Checker:
         for section, names in sections.items():
             for name in names:
                 if not _NAME.fullmatch(name):
-                    raise self.fault(f"'{name}' is not a name: letters, digits and _, a letter first", section, name, key=True)
+                    raise self.fault(
+                        f"'{name}' is not a name: letters, digits and _, a letter first", section, name, key=True
+                    )
                 if name in NAMESPACES and section in ("tables", "aggregates", "features"):
-                    raise self.fault(f"'{name}' is a word of the language; choose another name", section, name, key=True)
+                    raise self.fault(
+                        f"'{name}' is a word of the language; choose another name", section, name, key=True
+                    )
         if not _NAME.fullmatch(declaration.algorithm):
-            raise self.fault(f"'{declaration.algorithm}' is not a name: letters, digits and _, a letter first", "algorithm")
+            raise self.fault(
+                f"'{declaration.algorithm}' is not a name: letters, digits and _, a letter first", "algorithm"
+            )
         for name in declaration.aggregates:
             if name in declaration.tables:
                 raise self.fault(f"'{name}' is a table and an aggregate; rename one", "aggregates", name, key=True)
@@ -125,7 +133,14 @@ class Checker:
         for field, text in source.fields.items():
             self.dtype(text, "sources", name, "fields", field)
             if field in ("type", "seq", "id", "appended", "offset", "late", "day", "time"):
-                raise self.fault(f"'{field}' is a column of every event; rename the field", "sources", name, "fields", field, key=True)
+                raise self.fault(
+                    f"'{field}' is a column of every event; rename the field",
+                    "sources",
+                    name,
+                    "fields",
+                    field,
+                    key=True,
+                )
         self.known("field", source.key, source.fields, "sources", name, "key")
         self.duration(source.lateness, "sources", name, "lateness")
         self.duration(source.freshness, "sources", name, "freshness", least=1)
@@ -141,7 +156,9 @@ class Checker:
                 if not _NAME.fullmatch(name):
                     raise self.fault(f"'{name}' is not a name", "request", *path, name, key=True)
                 if name == "time" and path == ("fields",):
-                    raise self.fault("'time' is request.time already; rename the field", "request", *path, name, key=True)
+                    raise self.fault(
+                        "'time' is request.time already; rename the field", "request", *path, name, key=True
+                    )
                 self.dtype(text, "request", *path, name)
 
     def keys(self, section: str, name: str, reader: Table | Aggregate) -> None:
@@ -160,9 +177,14 @@ class Checker:
                 near = nearest(field, options)
                 hint = f" (did you mean '{near}'?)" if near else ""
                 raise self.fault(f"the request has no field '{field}' to look '{name}' up with{hint}", *path)
-            for text, where in ((source.fields[field], "source"), (request_columns(self.declaration)[found], "request")):
+            for text, where in (
+                (source.fields[field], "source"),
+                (request_columns(self.declaration)[found], "request"),
+            ):
                 if not parse_type(str(text)).is_text:
-                    raise self.fault(f"'{field}' is {text} in the {where}; a key is string, int64, bool or timestamp", *path)
+                    raise self.fault(
+                        f"'{field}' is {text} in the {where}; a key is string, int64, bool or timestamp", *path
+                    )
         if reader.side == "item" and self.declaration.request.items is None:
             raise self.fault("side item needs candidates: declare request.items", section, name, "side")
 
@@ -188,7 +210,9 @@ class Checker:
         source = self.declaration.sources[aggregate.source]
         value: Type | None = None
         if aggregate.value is not None:
-            self.known(f"field of source '{aggregate.source}'", aggregate.value, source.fields, "aggregates", name, "value")
+            self.known(
+                f"field of source '{aggregate.source}'", aggregate.value, source.fields, "aggregates", name, "value"
+            )
             value = parse_type(source.fields[aggregate.value])
         for place, measure in enumerate(aggregate.measures):
             self.measure(name, aggregate, measure, value, place)
@@ -202,7 +226,9 @@ class Checker:
         if aggregate.hop is not None and aggregate.hop != "0":
             hop = self.duration(aggregate.hop, "aggregates", name, "hop")
             if shortest is not None and hop > shortest:
-                raise self.fault(f"the hop {aggregate.hop} is longer than the shortest window", "aggregates", name, "hop")
+                raise self.fault(
+                    f"the hop {aggregate.hop} is longer than the shortest window", "aggregates", name, "hop"
+                )
         if aggregate.where is not None:
             names = {field: column(field, parse_type(text), "request") for field, text in source.fields.items()}
             self.expression(aggregate.where, Scope(names), None, "aggregates", name, "where")
@@ -250,7 +276,9 @@ class Checker:
                 if given.features is None:
                     flat.append((tensor, ("inputs", tensor)))
                 else:
-                    flat += [(feature, ("inputs", tensor, "features", place)) for place, feature in enumerate(given.features)]
+                    flat += [
+                        (feature, ("inputs", tensor, "features", place)) for place, feature in enumerate(given.features)
+                    ]
         if not flat:
             raise self.fault(f"the model '{name}' has no input", "models", name, "inputs", key=True)
         seen: set[tuple[str, str | int]] = set()

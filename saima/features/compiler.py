@@ -47,7 +47,9 @@ def compile_plan(
 ) -> Plan:
     """Plan of a declaration. Raises FeatureError."""
     reach = _reach(declaration, vocabularies)
-    scope = Scope(reach.names, reach.bare, column("request.time", TIMESTAMP, "request"), {**OPERATORS, **(operators or {})})
+    scope = Scope(
+        reach.names, reach.bare, column("request.time", TIMESTAMP, "request"), {**OPERATORS, **(operators or {})}
+    )
     trees: dict[str, Tree] = {}
     for name, feature in declaration.features.items():
         try:
@@ -145,7 +147,9 @@ def _plan(declaration: Declaration, computed: list[Computed], vocabularies: Mapp
     tables: dict[str, TableRead] = {}
     for name, table in declaration.tables.items():
         source = declaration.sources[table.source]
-        columns = {field_: dtype for field_, dtype in table_columns(table, source).items() if f"{name}.{field_}" in read}
+        columns = {
+            field_: dtype for field_, dtype in table_columns(table, source).items() if f"{name}.{field_}" in read
+        }
         if columns:
             side: Side = "item" if table.side == "item" else "request"
             tables[name] = TableRead(name, table, source, _keys(declaration, table), columns, side)

@@ -16,7 +16,9 @@ def explain(plan: Plan) -> str:
     lines += [f"  request   {name}: {dtype}" for name, dtype in plan.request_fields.items()]
     for table in plan.tables.values():
         columns = ", ".join(f"{name}: {dtype}" for name, dtype in table.columns.items())
-        lines.append(f"  table     {table.name} [{table.side}, {table.table.query}] by {', '.join(table.keys)}: {columns}")
+        lines.append(
+            f"  table     {table.name} [{table.side}, {table.table.query}] by {', '.join(table.keys)}: {columns}"
+        )
     for aggregate in plan.aggregates.values():
         measures = ", ".join(f"{measure}_{window}" for measure, window in aggregate.measures)
         lines.append(f"  windows   {aggregate.name} [{aggregate.side}] by {', '.join(aggregate.keys)}: {measures}")
@@ -40,7 +42,9 @@ def _text(node: Node, shared: dict[str, str]) -> str:
         return shared[node.key]
     if isinstance(node, Call) and any(_uses(arg, shared) for arg in node.args):
         stand_ins = tuple(
-            Column(type=arg.type, side=arg.side, key="", name=_text(arg, shared)) if not isinstance(arg, Constant) else arg
+            Column(type=arg.type, side=arg.side, key="", name=_text(arg, shared))
+            if not isinstance(arg, Constant)
+            else arg
             for arg in node.args
         )
         return show(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from saima.features.nodes import (
     RESOURCE,
@@ -24,7 +22,7 @@ from saima.features.operators.base import CONSTANT_KINDS, Operator, TypeFault
 from saima.features.operators.conversion import cast
 from saima.features.syntax import Apply, ExpressionError, Name, Tree, nearest, parse
 from saima.features.syntax import Constant as LiteralTree
-from saima.features.types import BOOL, FLOAT64, INT64, NULL, STRING, TIMESTAMP, Type, list_of, type_of
+from saima.features.types import BOOL, FLOAT64, INT64, NULL, STRING, TIMESTAMP, Type, list_of, narrow, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,9 +103,8 @@ def interpret(node: Node, row: Mapping[str, Any]) -> Any:
     if result is None and node.type.name == "list" and not operator.hidden:
         return []
     if node.type.name == "float32" and result is not None:
-        narrow = float(np.float32(result))
-        return narrow if np.isfinite(narrow) else None
-    return result
+        return narrow(result)
+    return float(result) if node.type.is_float and result is not None else result
 
 
 def _present(value: Any) -> Any:
@@ -246,12 +243,10 @@ def make_call(
         raise ExpressionError("type", str(fault), at) from None
     if mapped:
         dtype = list_of(dtype)
-    bits = operator.bits(draft) if operator.bits and not mapped else 63.0 if dtype == INT64 else float("inf")
+    typed = replace(draft, type=dtype)
+    bits = operator.bits(typed) if operator.bits and not mapped else 63.0 if dtype == INT64 else float("inf")
     key = call_key(operator.name, draft.args, given)
-    call = Call(
-        type=dtype, side=side, key=key, bits=bits, operator=operator, args=draft.args, names=draft.names,
-        constants=given, mapped=mapped,
-    )  # fmt: skip
+    call = replace(typed, key=key, bits=bits)
     if all(isinstance(arg, Constant) and arg.type != RESOURCE for arg in call.args):
         value = interpret(call, {})
         return Constant(type=dtype, side="const", key=f"{value!r}:{dtype}", bits=magnitude(value), value=value)

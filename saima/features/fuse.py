@@ -73,7 +73,9 @@ def compile_fuse(declaration: Declaration) -> FusePlan:
     for model, declared in declaration.models.items():
         names[f"{model}.{declared.output}"] = column(f"{model}.{declared.output}", FLOAT64, "item")
     parameters = {name: parse_type(declared.dtype) for name, declared in declaration.parameters.items()}
-    names |= {f"parameters.{name}": column(f"parameters.{name}", dtype, "request") for name, dtype in parameters.items()}
+    names |= {
+        f"parameters.{name}": column(f"parameters.{name}", dtype, "request") for name, dtype in parameters.items()
+    }
     defaults = {name: declared.default for name, declared in declaration.parameters.items()}
     if declaration.fuse is None:
         if len(declaration.models) != 1:

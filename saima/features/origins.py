@@ -29,7 +29,9 @@ class Origins:
     shared: dict[Path_, Source] = field(default_factory=dict)
     folders: dict[Path_, Path] = field(default_factory=dict)
 
-    def error(self, message: str, path: Path_ = (), *, key: bool = False, column: int | None = None) -> DeclarationError:
+    def error(
+        self, message: str, path: Path_ = (), *, key: bool = False, column: int | None = None
+    ) -> DeclarationError:
         """Error at a path of the merged declaration."""
         source = self.shared.get(path[:2]) or self.shared.get(path[:3]) or self.own
         return source.error(message, path, key=key, column=column)
@@ -126,7 +128,9 @@ def _place(model: type[BaseModel], source: Source, invalid: ValidationError) -> 
             known = _fields(model, path[:-1])
             mended = source.error(_unknown("field", str(path[-1]), known), path, key=True)
         elif kind == "missing":
-            mended = source.error(f"'{error['loc'][-1]}' is missing" + (f" in '{dotted}'" if dotted else ""), path, key=True)
+            mended = source.error(
+                f"'{error['loc'][-1]}' is missing" + (f" in '{dotted}'" if dotted else ""), path, key=True
+            )
         else:
             value = error.get("input")
             shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
@@ -141,9 +145,9 @@ def _real_path(data: Any, loc: tuple[int | str, ...]) -> list[int | str]:
     """The location without pydantic's tags of unions and what is not in the data."""
     path: list[int | str] = []
     for part in loc:
-        if isinstance(data, dict) and part in data:
-            data = data[part]
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+        if (isinstance(data, dict) and part in data) or (
+            isinstance(data, list) and isinstance(part, int) and part < len(data)
+        ):
             data = data[part]
         else:
             continue

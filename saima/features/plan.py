@@ -14,6 +14,7 @@ from saima.errors import SaimaError, suggest
 from saima.features.fuse import FusePlan, compile_fuse
 from saima.features.lowering import empty_list, literal, lower
 from saima.features.nodes import TAME_BITS, Call, Column, Node, Side, constant, walk
+from saima.features.quick import Quick, compile_quick
 from saima.features.types import TIMESTAMP, Type
 
 if TYPE_CHECKING:
@@ -43,17 +44,13 @@ class Computed:
 
 @dataclass(frozen=True)
 class Stage:
-    """Columns computed by one select: shared subexpressions and features of one side; they see earlier stages.
-
-    exprs: for any frame. tame: for frames without NaN, infinity or floats beyond 2**100; the same values, fewer checks.
-    """
+    """Columns computed by one select: shared subexpressions and features of one side; they see earlier stages."""
 
     names: tuple[str, ...]
     side: Side
     level: int
     nodes: tuple[Node, ...] = field(repr=False)
     exprs: list[pl.Expr] = field(repr=False)
-    tame: list[pl.Expr] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -96,28 +93,24 @@ class Plan:
         return list(self._inputs.values())
 
     @cached_property
-    def _can_be_tame(self) -> bool:
-        return not any(isinstance(dtype, pl.List) for dtype in self._dtypes)
+    def _quick(self) -> Quick | None:
+        return compile_quick(self.computed, self._inputs)
 
     @cached_property
-    def _steps(self) -> list[tuple[list[pl.Expr], list[pl.Expr]]]:
-        """Per level but the last, the expressions of all its stages: full, tame."""
+    def _steps(self) -> list[list[pl.Expr]]:
+        """Per level but the last, the expressions of all its stages."""
         last = max(stage.level for stage in self.stages)
-        steps = []
-        for level in range(last):
-            found = [stage for stage in self.stages if stage.level == level]
-            steps.append(([e for stage in found for e in stage.exprs], [e for stage in found for e in stage.tame]))
-        return steps
+        return [[e for stage in self.stages if stage.level == level for e in stage.exprs] for level in range(last)]
 
     @cached_property
-    def _final(self) -> tuple[list[pl.Expr], list[pl.Expr]]:
+    def _final(self) -> list[pl.Expr]:
         last = max(stage.level for stage in self.stages)
-        full: dict[str, pl.Expr] = {}
-        tame: dict[str, pl.Expr] = {}
-        for stage in self.stages:
-            for name, expr, quick in zip(stage.names, stage.exprs, stage.tame, strict=True):
-                full[name], tame[name] = (expr, quick) if stage.level == last else (pl.col(name), pl.col(name))
-        return [full[name] for name in self.features], [tame[name] for name in self.features]
+        found = {
+            name: expr if stage.level == last else pl.col(name)
+            for stage in self.stages
+            for name, expr in zip(stage.names, stage.exprs, strict=True)
+        }
+        return [found[name] for name in self.features]
 
     def evaluate(self, inputs: pl.DataFrame) -> pl.DataFrame:
         """Features of a frame of inputs: exactly the feature columns, in declared order and dtypes, rows in order.
@@ -125,24 +118,23 @@ class Plan:
         A row's values do not depend on the other rows. Raises SaimaError on a missing column or another type.
         """
         frame = self._conform(inputs)
-        tame = 0 < frame.height <= _SMALL and self._can_be_tame and _is_tame(frame)
-        for full, quick in self._steps:
-            frame = frame.with_columns(quick if tame else full)
-        final = self._final[1 if tame else 0]
-        if all(node.side == "const" for node in self._result_nodes):
-            return frame.with_columns(final).select(list(self.features))
-        return frame.select(final)
+        quick = self._quick
+        if quick is not None and 0 < frame.height <= _SMALL:
+            rows = quick.rows(frame)
+            if _is_tame(rows):
+                return quick.evaluate(frame, rows)
+        for exprs in self._steps:
+            frame = frame.with_columns(exprs)
+        if all(computed.node.side == "const" for computed in self.computed):
+            return frame.with_columns(self._final).select(list(self.features))
+        return frame.select(self._final)
 
     def evaluate_lazy(self, inputs: pl.LazyFrame) -> pl.LazyFrame:
         """As `evaluate`, lazily."""
         frame = inputs.cast(cast("Any", {name: dtype for name, dtype in self._inputs.items()}), strict=False)
-        for full, _ in self._steps:
-            frame = frame.with_columns(full)
-        return frame.with_columns(self._final[0]).select(list(self.features))
-
-    @cached_property
-    def _result_nodes(self) -> list[Node]:
-        return [computed.node for computed in self.computed]
+        for exprs in self._steps:
+            frame = frame.with_columns(exprs)
+        return frame.with_columns(self._final).select(list(self.features))
 
     def _conform(self, inputs: pl.DataFrame) -> pl.DataFrame:
         names, wanted = self._names, self._dtypes
@@ -174,10 +166,9 @@ def _conversion(name: str, found: pl.DataType, wanted: pl.DataType) -> pl.Expr:
     return pl.col(name).cast(wanted, strict=False)
 
 
-def _is_tame(frame: pl.DataFrame) -> bool:
-    return all(
-        -_TAME <= value <= _TAME for row in frame.iter_rows() for value in row if isinstance(value, float)
-    )
+def _is_tame(rows: list[tuple[Any, ...]]) -> bool:
+    """No NaN, no infinity, no float beyond 2**100: then the quick path leaves checks out that could never fail."""
+    return all(-_TAME <= value <= _TAME for row in rows for value in row if type(value) is float)
 
 
 def make_plan(
@@ -197,7 +188,10 @@ def make_plan(
                computed, shared, levels)  # fmt: skip
     last = max(levels.values())
     referenced = {
-        node.name for feature in computed.values() for node in walk(feature.node) if isinstance(node, Column) and node.feature
+        node.name
+        for feature in computed.values()
+        for node in walk(feature.node)
+        if isinstance(node, Column) and node.feature
     }
     outputs: dict[str, tuple[int, Node]] = {}
     names = {node.key: name for name, node in shared.items()}
@@ -229,15 +223,11 @@ def make_plan(
 def _stage(
     members: dict[str, Node], side: Side, level: int, computed: dict[str, Computed], names: dict[str, str]
 ) -> Stage:
-    exprs: dict[bool, list[pl.Expr]] = {False: [], True: []}
-    for tame, found in exprs.items():
-        for name, node in members.items():
-            known = {key: column for key, column in names.items() if column != name}
-            expr = lower(node, known, tame=tame)
-            if name in computed:
-                expr = with_default(expr, computed[name])
-            found.append(expr.alias(name))
-    return Stage(tuple(members), side, level, tuple(members.values()), exprs[False], exprs[True])
+    exprs: list[pl.Expr] = []
+    for name, node in members.items():
+        expr = lower(node, {key: column for key, column in names.items() if column != name})
+        exprs.append((with_default(expr, computed[name]) if name in computed else expr).alias(name))
+    return Stage(tuple(members), side, level, tuple(members.values()), exprs)
 
 
 def with_default(expr: pl.Expr, feature: Computed) -> pl.Expr:
@@ -307,5 +297,3 @@ def _hash(features: Iterable[Computed], vocabularies: Mapping[str, Vocabulary]) 
     parts += [[f.name, f.node.key, str(f.dtype), f.default] for f in features]
     parts += [[name, list(vocabularies[name].ids.items())] for name in sorted(vocabularies)]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
-
-

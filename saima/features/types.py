@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -115,6 +117,7 @@ def map_of(element: Type) -> Type:
 _TOKEN = re.compile(r"\s*([A-Za-z_]\w*|\d+|[<>(),])\s*")
 
 
+@cache
 def parse_type(text: str) -> Type:
     """Type of a text.
 
@@ -255,6 +258,20 @@ def fits(value: Any, dtype: Type) -> bool:
     return all(item is None or fits(item, dtype.of) for item in value)
 
 
+_FLOAT32_BEYOND = 3.4028235677973366e38
+
+
+def narrow(value: float) -> float | None:
+    """The nearest float32 of a number; None where it is beyond float32. An infinity stays.
+
+    >>> narrow(0.1)
+    0.10000000149011612
+    """
+    if abs(value) >= _FLOAT32_BEYOND and abs(value) != math.inf:
+        return None
+    return float(np.float32(value))
+
+
 def to_frame_value(value: Any, dtype: Type) -> Any:
     """A Python value as Polars wants it for the type: a map as a list of {key, value}."""
     if value is None:
@@ -264,7 +281,7 @@ def to_frame_value(value: Any, dtype: Type) -> Any:
     if dtype.is_list:
         return [to_frame_value(item, dtype.of) for item in value]
     if dtype.name == "float32":
-        return float(np.float32(value))
+        return narrow(value)
     return float(value) if dtype.name == "float64" else value
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from saima.features.nodes import Constant
-from saima.features.operators.base import TypeFault, operator
+from saima.features.operators.base import operator
 from saima.features.types import FLOAT64, INT64, INT64_MAX, INT64_MIN, Type
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _product_bits(call: Call) -> float:
 @operator(
     name="+", a="number", b="number", returns=_numeric, propagates=True, hidden=True,
     bits=lambda call: _fits(call, _sum_bits(call)),
-    lower=lambda call, a, b: _exact(call, _sum_bits(call), lambda x, y: x + y, a, b),
+    lower=lambda call, a, b: _exact(call, _sum_bits(call), lambda x, y: x + y, a, b), exact=True,
 )  # fmt: skip
 def add(a: Number, b: Number) -> Number | None:
     """a + b. Text is not added: `concat`.
@@ -73,7 +73,7 @@ def add(a: Number, b: Number) -> Number | None:
 @operator(
     name="-", a="number", b="number", returns=_numeric, propagates=True, hidden=True,
     bits=lambda call: _fits(call, _sum_bits(call)),
-    lower=lambda call, a, b: _exact(call, _sum_bits(call), lambda x, y: x - y, a, b),
+    lower=lambda call, a, b: _exact(call, _sum_bits(call), lambda x, y: x - y, a, b), exact=True,
 )  # fmt: skip
 def subtract(a: Number, b: Number) -> Number | None:
     """a - b.
@@ -87,7 +87,7 @@ def subtract(a: Number, b: Number) -> Number | None:
 @operator(
     name="*", a="number", b="number", returns=_numeric, propagates=True, hidden=True,
     bits=lambda call: _fits(call, _product_bits(call)),
-    lower=lambda call, a, b: _exact(call, _product_bits(call), lambda x, y: x * y, a, b),
+    lower=lambda call, a, b: _exact(call, _product_bits(call), lambda x, y: x * y, a, b), exact=True,
 )  # fmt: skip
 def multiply(a: Number, b: Number) -> Number | None:
     """a * b.
@@ -122,7 +122,7 @@ def _nonzero(call: Call, divisor: pl.Expr) -> pl.Expr:
 
 @operator(
     name="/", a="number", b="number", returns="float64", hidden=True, bits=_divide_bits,
-    lower=lambda call, a, b: _float(call, 0, a) / _float(call, 1, _nonzero(call, b)),
+    lower=lambda call, a, b: _float(call, 0, a) / _float(call, 1, _nonzero(call, b)), exact=True,
 )  # fmt: skip
 def divide(a: Number, b: Number) -> float | None:
     """a / b in float64; null for b = 0.
@@ -154,7 +154,7 @@ def _modulo(x: pl.Expr, y: pl.Expr) -> pl.Expr:
 @operator(
     name="//", a="number", b="number", returns=_numeric, hidden=True,
     bits=lambda call: _fits(call, _divide_bits(call) if not _is_int(call) else call.args[0].bits),
-    lower=_floor_lower,
+    lower=_floor_lower, exact=True,
 )  # fmt: skip
 def floor_divide(a: Number, b: Number) -> Number | None:
     """Python's floor division; null for b = 0. Of floats: (a - a % b) / b, rounded.
@@ -179,7 +179,7 @@ def _mod_lower(call: Call, a: pl.Expr, b: pl.Expr) -> pl.Expr:
 
 
 @operator(name="%", a="number", b="number", returns=_numeric, hidden=True, lower=_mod_lower,
-          bits=lambda call: _fits(call, call.args[1].bits if _is_int(call) else math.inf))  # fmt: skip
+          bits=lambda call: _fits(call, call.args[1].bits if _is_int(call) else math.inf), exact=True)  # fmt: skip
 def modulo(a: Number, b: Number) -> Number | None:
     """Python's remainder: sign of the divisor; null for b = 0. Of floats: a - floor(a / b) * b.
 
@@ -194,7 +194,7 @@ def modulo(a: Number, b: Number) -> Number | None:
 
 
 @operator(a="number", b="number", returns=_numeric, lower=_mod_lower,
-          bits=lambda call: _fits(call, call.args[1].bits if _is_int(call) else math.inf))  # fmt: skip
+          bits=lambda call: _fits(call, call.args[1].bits if _is_int(call) else math.inf), exact=True)  # fmt: skip
 def mod(a: Number, b: Number) -> Number | None:
     """The operator `%`.
 
@@ -271,7 +271,7 @@ def pow_(a: Number, b: Number) -> Number | None:
     name="negate", x="number", returns=lambda call: call.arg("x").type, propagates=True, hidden=True,
     bits=lambda call: call.arg("x").bits,
     lower=lambda call, x: -x if not _is_int(call) or call.arg("x").bits < 63
-    else (-(x.cast(pl.Int128))).cast(pl.Int64, strict=False),
+    else (-(x.cast(pl.Int128))).cast(pl.Int64, strict=False), exact=True,
 )  # fmt: skip
 def negate(x: Number) -> Number | None:
     """-x.
@@ -283,7 +283,7 @@ def negate(x: Number) -> Number | None:
 
 
 @operator(name="plus", x="number", returns=lambda call: call.arg("x").type, propagates=True, hidden=True,
-          bits=lambda call: call.arg("x").bits, lower=lambda _, x: x)  # fmt: skip
+          bits=lambda call: call.arg("x").bits, lower=lambda _, x: x, exact=True)  # fmt: skip
 def plus(x: Number) -> Number:
     """+x.
 

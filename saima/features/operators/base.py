@@ -48,6 +48,7 @@ class Operator:
     finite: a float result that is not finite becomes null. propagates: what is not finite stays so through it
     (arithmetic), so the check may wait. maps: parameter over whose elements the operator maps if it gets a list.
     implicit: parameters that are request.time unless given. bits: bound of the result's magnitude.
+    exact: reference and lowering agree bit for bit (integers, text, IEEE arithmetic), so either may run.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Operator:
     implicit: tuple[str, ...] = ()
     bits: Callable[[Call], float] | None = None
     hidden: bool = False
+    exact: bool = False
     parameters: dict[str, inspect.Parameter] = field(default_factory=dict)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -106,6 +108,7 @@ def operator(
     implicit: tuple[str, ...] = (),
     bits: Callable[[Call], float] | float | None = None,
     hidden: bool = False,
+    exact: bool = False,
     **kinds: str,
 ) -> Callable[[Reference], Operator]:
     """Declare an operator from its reference; the keyword arguments are the kinds of its parameters.
@@ -132,6 +135,7 @@ def operator(
             implicit=implicit,
             bits=bound,
             hidden=hidden,
+            exact=exact,
             parameters=parameters,
         )
 

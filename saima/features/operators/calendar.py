@@ -58,7 +58,7 @@ def day_of_week(t: int, tz: str = "UTC") -> int:
 
 
 @operator(t="timestamp", now="timestamp", implicit=("now",), returns="float64", bits=64.0,
-          lower=lambda _, t, now: (now.cast(pl.Int64) - t.cast(pl.Int64)) / 1000.0)  # fmt: skip
+          lower=lambda _, t, now: (now.cast(pl.Int64) - t.cast(pl.Int64)) / 1000.0, exact=True)  # fmt: skip
 def age(t: int, *, now: int) -> float:
     """Seconds from t to request.time; negative if t is later.
 
@@ -83,7 +83,7 @@ def _whole_units(call: Call, a: pl.Expr, b: pl.Expr) -> pl.Expr:
     return span.sign() * (span.abs() // unit)
 
 
-@operator(a="timestamp", b="timestamp", unit="constant", returns=_unit, bits=54.0, lower=_whole_units)
+@operator(a="timestamp", b="timestamp", unit="constant", returns=_unit, bits=54.0, lower=_whole_units, exact=True)
 def date_diff(a: int, b: int, unit: str) -> int:
     """Whole units from b to a, truncated toward zero; unit second, minute, hour or day (24 h).
 

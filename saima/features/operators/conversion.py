@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 
 from saima.features.nodes import magnitude
@@ -22,6 +22,7 @@ from saima.features.types import (
     TypeTextError,
     list_of,
     map_of,
+    narrow,
     parse_type,
     unify,
 )
@@ -35,7 +36,7 @@ _DECIMAL = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 
 
 @operator(
-    x="any", returns=lambda _: BOOL, lower=lambda _, x: x.is_null(), nulls="own", bits=0.0,
+    x="any", returns=lambda _: BOOL, lower=lambda _, x: x.is_null(), nulls="own", bits=0.0, exact=True,
 )  # fmt: skip
 def is_null(x: Any) -> bool:
     """Whether x is missing: null or NaN; not the empty text, not the empty list.
@@ -59,7 +60,7 @@ def _widest(call: Call) -> float:
 
 @operator(
     x="any", d="any", returns=_common, nulls="own", finite=False, bits=_widest,
-    lower=lambda call, x, d: pl.coalesce(x.cast(call.type.polars), d.cast(call.type.polars)) if _differ(call) else pl.coalesce(x, d),
+    lower=lambda call, x, d: pl.coalesce(x.cast(call.type.polars), d.cast(call.type.polars)) if _differ(call) else pl.coalesce(x, d), exact=True,
 )  # fmt: skip
 def coalesce(x: Any, d: Any) -> Any:
     """x, or d where x is missing.
@@ -159,7 +160,7 @@ def _cast_bits(call: Call) -> float:
     return magnitude(1) if call.type == BOOL else 63.0 if call.type == INT64 else float("inf")
 
 
-@operator(x="any", dtype="constant", returns=_target, lower=_lower_cast, propagates=True, bits=_cast_bits, hidden=False)
+@operator(x="any", dtype="constant", returns=_target, lower=_lower_cast, propagates=True, bits=_cast_bits, hidden=False, exact=True)
 def cast(x: Any, dtype: str) -> Any:
     """x as another type; a cast that fails is null.
 
@@ -192,8 +193,7 @@ def cast_value(x: Any, target: Type) -> Any:
             whole = int(x)
             return whole if INT64_MIN <= whole <= INT64_MAX else None
         case "float32":
-            narrow = float(np.float32(x))
-            return narrow if np.isfinite(narrow) else None
+            return narrow(x)
     return float(x)
 
 
@@ -207,7 +207,7 @@ def _parse_text(text: str, target: Type) -> Any:
             whole = int(text) if re.fullmatch(_WHOLE[1:-1], text) else None
             return whole if whole is not None and INT64_MIN <= whole <= INT64_MAX else None
     number = float(text) if re.fullmatch(_DECIMAL[1:-1], text) else None
-    return cast_value(number, target) if number is not None and np.isfinite(number) else None
+    return cast_value(number, target) if number is not None and math.isfinite(number) else None
 
 
 def implicit(source: Type, target: Type) -> bool:

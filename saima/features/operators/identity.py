@@ -41,7 +41,7 @@ def _lookup_lower(call: Call, x: pl.Expr) -> pl.Expr:
     return pl.when(x.is_not_null()).then(found)
 
 
-@operator(x="text", vocabulary="vocabulary", oov="constant", maps="x", returns=_oov, bits=63.0, lower=_lookup_lower)
+@operator(x="text", vocabulary="vocabulary", oov="constant", maps="x", returns=_oov, bits=63.0, lower=_lookup_lower, exact=True)
 def lookup_id(x: str, vocabulary: Vocabulary, oov: int = 0) -> int:
     """1-based place of x in the vocabulary, or the id that its file gives, else oov.
 
@@ -63,7 +63,7 @@ def _bucket_bits(call: Call) -> float:
 
 @operator(
     x="text", n="constant", maps="x", returns=_hashed, bits=_bucket_bits,
-    lower=lambda call, x: (farmhash(x) % call.constants["n"]).cast(pl.Int64),
+    lower=lambda call, x: (farmhash(x) % call.constants["n"]).cast(pl.Int64), exact=True,
 )  # fmt: skip
 def hash_bucket(x: str, n: int) -> int:
     """FarmHash Fingerprint64 of the UTF-8 text, unsigned, modulo n; as `tf.strings.to_hash_bucket_fast`.
@@ -82,7 +82,7 @@ def farmhash(x: pl.Expr) -> pl.Expr:
 
 @operator(
     x="int", n="constant", maps="x", returns=_hashed, bits=_bucket_bits,
-    lower=lambda call, x: pl.when((x >= 0) & (x < call.constants["n"])).then(x),
+    lower=lambda call, x: pl.when((x >= 0) & (x < call.constants["n"])).then(x), exact=True,
 )  # fmt: skip
 def num_bucket(x: int, n: int) -> int | None:
     """x when 0 <= x < n, else null.
@@ -110,7 +110,7 @@ def _bucketize_lower(call: Call, x: pl.Expr) -> pl.Expr:
     return pl.when(x.is_not_null()).then(pl.lit(bounds).search_sorted(x, side="right").cast(pl.Int64))
 
 
-@operator(x="float", boundaries="buckets", maps="x", returns=_ascending, bits=32.0, lower=_bucketize_lower)
+@operator(x="float", boundaries="buckets", maps="x", returns=_ascending, bits=32.0, lower=_bucketize_lower, exact=True)
 def bucketize(x: float, boundaries: tuple[float, ...]) -> int:
     """Number of boundaries <= x.
 

@@ -47,7 +47,7 @@ def _comparison(name: str, doc: str, compare: Callable[[Any, Any], Any]) -> Oper
 
     reference.__doc__ = doc
     reference.__module__ = __name__
-    declare = operator(name=name, a="any", b="any", returns=_comparable, lower=lower, hidden=True, bits=0.0)
+    declare = operator(name=name, a="any", b="any", returns=_comparable, lower=lower, hidden=True, bits=0.0, exact=True)
     return declare(reference)
 
 
@@ -60,7 +60,7 @@ not_equal = _comparison("!=", "a != b.", python.ne)
 
 
 @operator(name="and", sides="bool", returns="bool", nulls="own", hidden=True, bits=0.0,
-          lower=lambda _, *sides: reduce(lambda a, b: a & b, sides))  # fmt: skip
+          lower=lambda _, *sides: reduce(lambda a, b: a & b, sides), exact=True)  # fmt: skip
 def and_(*sides: bool | None) -> bool | None:
     """Kleene and: false wins over null.
 
@@ -73,7 +73,7 @@ def and_(*sides: bool | None) -> bool | None:
 
 
 @operator(name="or", sides="bool", returns="bool", nulls="own", hidden=True, bits=0.0,
-          lower=lambda _, *sides: reduce(lambda a, b: a | b, sides))  # fmt: skip
+          lower=lambda _, *sides: reduce(lambda a, b: a | b, sides), exact=True)  # fmt: skip
 def or_(*sides: bool | None) -> bool | None:
     """Kleene or: true wins over null.
 
@@ -85,7 +85,7 @@ def or_(*sides: bool | None) -> bool | None:
     return None if any(side is None for side in sides) else False
 
 
-@operator(name="not", x="bool", returns="bool", hidden=True, bits=0.0, lower=lambda _, x: x.not_())
+@operator(name="not", x="bool", returns="bool", hidden=True, bits=0.0, lower=lambda _, x: x.not_(), exact=True)
 def not_(x: bool) -> bool:
     """not x.
 
@@ -114,7 +114,7 @@ def _choose(call: Call, test: pl.Expr, then: pl.Expr, otherwise: pl.Expr) -> pl.
 
 
 @operator(name="if", test="bool", then="any", otherwise="any", returns=_branches, nulls="own", finite=False,
-          bits=lambda call: max(call.arg("then").bits, call.arg("otherwise").bits), hidden=True, lower=_choose)  # fmt: skip
+          bits=lambda call: max(call.arg("then").bits, call.arg("otherwise").bits), hidden=True, lower=_choose, exact=True)  # fmt: skip
 def if_(test: bool | None, then: Any, otherwise: Any) -> Any:
     """`then if test else otherwise`; a null test gives null.
 
@@ -143,7 +143,7 @@ def _is_in(call: Call, x: pl.Expr, xs: pl.Expr) -> pl.Expr:
     return pl.when(x.is_not_null()).then(xs.list.contains(x))
 
 
-@operator(name="in", x="any", xs="list", returns=_member, hidden=True, bits=0.0, lower=_is_in)
+@operator(name="in", x="any", xs="list", returns=_member, hidden=True, bits=0.0, lower=_is_in, exact=True)
 def in_(x: Any, xs: list[Any]) -> bool:
     """Whether x is an element of xs; nulls inside are skipped.
 
@@ -154,7 +154,7 @@ def in_(x: Any, xs: list[Any]) -> bool:
 
 
 @operator(name="not in", x="any", xs="list", returns=_member, hidden=True, bits=0.0,
-          lower=lambda call, x, xs: _is_in(call, x, xs).not_())  # fmt: skip
+          lower=lambda call, x, xs: _is_in(call, x, xs).not_(), exact=True)  # fmt: skip
 def not_in(x: Any, xs: list[Any]) -> bool:
     """Whether x is no element of xs.
 

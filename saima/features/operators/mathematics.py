@@ -61,7 +61,7 @@ def exp(x: float) -> float:
     return math.exp(x)
 
 
-@operator(x="float", returns="float64", lower=lambda _, x: x.sqrt(), maps="x")
+@operator(x="float", returns="float64", lower=lambda _, x: x.sqrt(), maps="x", exact=True)
 def sqrt(x: float) -> float:
     """Square root; null for a negative x.
 
@@ -75,7 +75,7 @@ def _abs_lower(call: Call, x: pl.Expr) -> pl.Expr:
     return pl.when(x != INT64_MIN).then(x.abs()) if call.arg("x").type == INT64 and call.arg("x").bits >= 63 else x.abs()
 
 
-@operator(x="number", returns=same_as("x"), lower=_abs_lower, bits=_bits_of_x, finite=False)
+@operator(x="number", returns=same_as("x"), lower=_abs_lower, bits=_bits_of_x, finite=False, exact=True)
 def abs_(x: Number) -> Number | None:
     """Magnitude.
 
@@ -85,7 +85,7 @@ def abs_(x: Number) -> Number | None:
     return None if x == INT64_MIN and isinstance(x, int) else abs(x)
 
 
-@operator(x="number", returns=same_as("x"), lower=lambda _, x: x.sign(), bits=0.0)
+@operator(x="number", returns=same_as("x"), lower=lambda _, x: x.sign(), bits=0.0, exact=True)
 def sign(x: Number) -> Number:
     """-1, 0 or 1, in the type of x.
 
@@ -96,7 +96,7 @@ def sign(x: Number) -> Number:
     return one(1) if x > 0 else one(-1) if x < 0 else one(0)
 
 
-@operator(x="float", returns="float64", lower=lambda _, x: x.floor(), bits=_bits_of_x)
+@operator(x="float", returns="float64", lower=lambda _, x: x.floor(), bits=_bits_of_x, exact=True)
 def floor(x: float) -> float:
     """Greatest whole number <= x, as float64.
 
@@ -106,7 +106,7 @@ def floor(x: float) -> float:
     return float(math.floor(x))
 
 
-@operator(x="float", returns="float64", lower=lambda _, x: x.ceil(), bits=_bits_of_x)
+@operator(x="float", returns="float64", lower=lambda _, x: x.ceil(), bits=_bits_of_x, exact=True)
 def ceil(x: float) -> float:
     """Least whole number >= x, as float64.
 
@@ -122,7 +122,7 @@ def _round_lower(_: Call, x: pl.Expr) -> pl.Expr:
     return (whole + (size - whole >= 0.5).cast(pl.Float64)) * x.sign()
 
 
-@operator(name="round", x="float", returns="float64", lower=_round_lower, bits=lambda call: call.args[0].bits + 1)
+@operator(name="round", x="float", returns="float64", lower=_round_lower, bits=lambda call: call.args[0].bits + 1, exact=True)
 def round_(x: float) -> float:
     """Nearest whole number, halves away from zero, as float64.
 
@@ -151,7 +151,7 @@ def _clip_lower(call: Call, x: pl.Expr, low: pl.Expr, high: pl.Expr) -> pl.Expr:
 
 
 @operator(x="number", low="number", high="number", returns=_clip_type, lower=_clip_lower, finite=False,
-          bits=lambda call: max(arg.bits for arg in call.args))  # fmt: skip
+          bits=lambda call: max(arg.bits for arg in call.args), exact=True)  # fmt: skip
 def clip(x: Number, low: Number, high: Number) -> Number:
     """x, not below low and not above high.
 
@@ -180,7 +180,7 @@ def sigmoid(x: float) -> float:
 
 @operator(
     x="float", mean="float", sd="float", returns="float64",
-    lower=lambda _, x, mean, sd: (x - mean) / pl.when(sd > 0).then(sd),
+    lower=lambda _, x, mean, sd: (x - mean) / pl.when(sd > 0).then(sd), exact=True,
 )  # fmt: skip
 def zscore(x: float, mean: float, sd: float) -> float | None:
     """(x - mean) / sd; null for sd <= 0.
@@ -193,7 +193,7 @@ def zscore(x: float, mean: float, sd: float) -> float | None:
 
 @operator(
     x="float", low="float", high="float", returns="float64",
-    lower=lambda _, x, low, high: (x - low) / pl.when(high != low).then(high - low),
+    lower=lambda _, x, low, high: (x - low) / pl.when(high != low).then(high - low), exact=True,
 )  # fmt: skip
 def minmax(x: float, low: float, high: float) -> float | None:
     """(x - low) / (high - low), not clipped; null for high = low.
@@ -225,7 +225,7 @@ def _smooth_lower(call: Call, n: pl.Expr, d: pl.Expr, a: pl.Expr, b: pl.Expr, sc
     ).then(below)
 
 
-@operator(n="float", d="float", a="float", b="float", scale="float", returns="float64", bits=_smooth_bits, lower=_smooth_lower)
+@operator(n="float", d="float", a="float", b="float", scale="float", returns="float64", bits=_smooth_bits, lower=_smooth_lower, exact=True)
 def smooth(n: float, d: float, a: float, b: float, scale: float = 1.0) -> float | None:
     """scale * (n + a) / (d + b); null where d + b <= 0.
 

@@ -7,7 +7,7 @@ import polars as pl
 from saima.features.operators.base import operator
 
 
-@operator(parts="text", returns="string", lower=lambda _, *parts: pl.concat_str(parts))
+@operator(parts="text", returns="string", lower=lambda _, *parts: pl.concat_str(parts), exact=True)
 def concat(*parts: str) -> str:
     """Texts in a row; null if one is missing.
 

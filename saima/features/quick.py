@@ -1,0 +1,182 @@
+"""Small frames: exact operators run as Python closures, the rest in one select.
+
+One row through Polars costs some 20 us an operator whatever it does. Operators that are exact (their reference and
+their lowering agree bit for bit) therefore run as plain Python where rows are few; the others keep their one home.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from saima.features.lowering import lower
+from saima.features.nodes import Call, Column, Constant, Node, walk
+from saima.features.types import narrow, to_frame_value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from saima.features.plan import Computed
+
+Closure = Callable[[list[Any]], Any]
+
+
+@dataclass(frozen=True)
+class Quick:
+    """A compiled small-frame path over tame inputs.
+
+    A row's cells are its inputs, then the inexact nodes of the one select, then the features in computing order.
+    """
+
+    timestamps: frozenset[int]
+    exprs: list[pl.Expr] = field(repr=False)
+    names: tuple[str, ...]
+    closures: tuple[Closure, ...] = field(repr=False)
+    schema: dict[str, pl.DataType] = field(repr=False)
+
+    def rows(self, frame: pl.DataFrame) -> list[tuple[Any, ...]]:
+        """Rows of an input frame as Python values, timestamps as int ms."""
+        columns = [
+            (column.cast(pl.Int64) if place in self.timestamps else column).to_list()
+            for place, column in enumerate(frame.get_columns())
+        ]
+        return list(zip(*columns, strict=True))
+
+    def evaluate(self, frame: pl.DataFrame, rows: list[tuple[Any, ...]]) -> pl.DataFrame:
+        """Features of a tame frame, whose rows are given too."""
+        inexact = frame.select(self.exprs).rows() if self.exprs else [()] * len(rows)
+        made = [self._features([*row, *found]) for row, found in zip(rows, inexact, strict=True)]
+        return pl.from_dicts(made, schema=self.schema)
+
+    def _features(self, cells: list[Any]) -> dict[str, Any]:
+        start = len(cells)
+        for closure in self.closures:
+            cells.append(closure(cells))
+        return dict(zip(self.names, cells[start:], strict=True))
+
+
+def compile_quick(computed: Sequence[Computed], inputs: Mapping[str, pl.DataType]) -> Quick | None:
+    """The small-frame path of features; None where they hold lists or inexact operators on other features."""
+    nodes = [node for feature in computed for node in walk(feature.node)]
+    if any(node.type.element is not None for node in nodes):
+        return None
+    if any(feature.dtype.name == "timestamp" for feature in computed):
+        return None
+    inexact: dict[str, Node] = {}
+    for feature in computed:
+        _collect(feature.node, inexact)
+    if any(isinstance(node, Column) and node.feature for root in inexact.values() for node in walk(root)):
+        return None
+    cells = {name: place for place, name in enumerate(inputs)}
+    cells |= {key: len(inputs) + place for place, key in enumerate(inexact)}
+    start = len(cells)
+    features = {feature.name: feature for feature in computed}
+    order = _ordered(features)
+    cells |= {f"feature {name}": start + place for place, name in enumerate(order)}
+    closures = [
+        _with_default(
+            _closure(features[name].node, cells), to_frame_value(features[name].default, features[name].dtype)
+        )
+        for name in order
+    ]
+    exprs = [lower(node, tame=True).alias(f"__inexact_{place}") for place, node in enumerate(inexact.values())]
+    timestamps = frozenset(place for place, dtype in enumerate(inputs.values()) if dtype.is_temporal())
+    schema = {feature.name: feature.dtype.polars for feature in computed}
+    return Quick(timestamps, exprs, tuple(order), tuple(closures), schema)
+
+
+def _with_default(closure: Closure, default: Any) -> Closure:
+    if default is None:
+        return closure
+
+    def defaulted(cells: list[Any]) -> Any:
+        value = closure(cells)
+        return default if value is None else value
+
+    return defaulted
+
+
+def _collect(node: Node, found: dict[str, Node]) -> None:
+    """Outermost inexact nodes."""
+    if isinstance(node, Call):
+        if not node.operator.exact:
+            found.setdefault(node.key, node)
+            return
+        for arg in node.args:
+            _collect(arg, found)
+
+
+def _ordered(features: Mapping[str, Computed]) -> list[str]:
+    """Features, each after those it names."""
+    order: dict[str, None] = {}
+
+    def visit(name: str) -> None:
+        if name in order:
+            return
+        for node in walk(features[name].node):
+            if isinstance(node, Column) and node.feature:
+                visit(node.name)
+        order[name] = None
+
+    for name in features:
+        visit(name)
+    return list(order)
+
+
+def _closure(node: Node, cells: Mapping[str, int]) -> Closure:
+    if isinstance(node, Constant):
+        value = node.value
+        return lambda _: value
+    if node.key in cells:
+        at = cells[node.key]
+        return lambda row: row[at]
+    if not isinstance(node, Call):
+        raise TypeError(type(node))
+    if node.operator.name == "cast" and node.type.is_float and node.args[0].type.is_number:
+        return _to_float(_closure(node.args[0], cells), narrow if node.type.name == "float32" else float)
+    args = [_closure(arg, cells) for arg in node.args]
+    run = _bound(node)
+    passes = node.operator.nulls == "pass"
+    single = node.type.name == "float32"
+    floating = node.type.is_float
+    finite = node.operator.finite
+
+    def call(row: list[Any]) -> Any:
+        values = [arg(row) for arg in args]
+        if passes and None in values:
+            return None
+        try:
+            result = run(values)
+        except (ValueError, ZeroDivisionError, OverflowError):
+            return None
+        if result is None or not floating:
+            return result
+        if single:
+            return narrow(result)
+        return None if finite and not math.isfinite(result) else float(result)
+
+    return call
+
+
+def _to_float(closure: Closure, convert: Callable[[float], float | None]) -> Closure:
+    def cast(cells: list[Any]) -> Any:
+        value = closure(cells)
+        return None if value is None else convert(value)
+
+    return cast
+
+
+def _bound(node: Call) -> Callable[[list[Any]], Any]:
+    """The reference with its constants bound, taking the arguments in the call's order."""
+    reference, constants, names = node.operator.reference, node.constants, node.names
+    parameters = node.operator.parameters.values()
+    variadic = any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters)
+    plain = [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    if variadic or list(names) == plain[: len(names)]:
+        return lambda values: reference(*values, **constants)
+    return lambda values: reference(**dict(zip(names, values, strict=True)), **constants)
