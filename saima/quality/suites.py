@@ -12,6 +12,9 @@ from saima.errors import DeclarationError, Place
 from saima.quality.checks import AnyCheck
 from saima.settings import ROOT, settings
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The safe loader, in C where there is one: every run of the orchestrator reads all suites."""
+
 SHARED = ROOT / "expectations" / "suites"
 """Folder of the suites that every algorithm may extend."""
 
@@ -46,7 +49,8 @@ def _load(path: Path, above: tuple[Path, ...]) -> Suite:
     node = _compose(path)
     place = _placer(path, node)
     try:
-        suite = Suite.model_validate({"name": path.stem, **(yaml.safe_load(path.read_text("utf-8")) or {})})
+        document = yaml.constructor.SafeConstructor().construct_document(node)
+        suite = Suite.model_validate({"name": path.stem, **document})
     except ValidationError as error:
         first = error.errors()[0]
         message = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -63,7 +67,7 @@ def _load(path: Path, above: tuple[Path, ...]) -> Suite:
 
 def _compose(path: Path) -> yaml.Node:
     try:
-        node = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
+        node = yaml.compose(path.read_text("utf-8"), Loader=LOADER)
     except OSError as error:
         raise DeclarationError(f"cannot read the suite {path}: {error.strerror}") from error
     except yaml.MarkedYAMLError as error:
