@@ -10,6 +10,9 @@ from pathlib import Path
 import polars as pl
 import xxhash
 
+HISTORY_START = 1_356_998_400_000
+"""2013-01-01 00:00 UTC, before the first event. ms UTC."""
+
 HISTORY_END = 1_364_788_800_000
 """2013-04-01 00:00 in New York: batch owns the events before it, the stream those from it on. ms UTC."""
 

@@ -7,7 +7,7 @@ a lineage is queued or running, whatever the trigger.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +29,9 @@ CLAIM_SECONDS = 120.0
 
 LOCATION = "saima"
 """Name of the code location in `workspace.yaml`."""
+
+KINDS = ("samples", "staleness")
+"""Triggers that `due` looks for, by their facts."""
 
 _REPOSITORY = "__repository__"
 _BACKOFF_LIMIT = 600_000
@@ -87,7 +90,7 @@ class Trigger:
     attempt: int
 
 
-def due(facts: Facts, lineage: Lineage, now: int) -> Trigger | None:
+def due(facts: Facts, lineage: Lineage, now: int, kinds: Sequence[str] = KINDS) -> Trigger | None:
     """The reason to retrain at `now` (wall ms), or None. Level-triggered: it compares states, so no sample is missed.
 
     >>> retrain = Lineage(train=["m"])
@@ -103,17 +106,24 @@ def due(facts: Facts, lineage: Lineage, now: int) -> Trigger | None:
     trained = facts.trained or {}
     new = int(facts.samples["count"]) - int(trained.get("count", 0))
     position = int(facts.samples["newest_offset"])
-    if new >= lineage.retrain.samples:
+    if "samples" in kinds and new >= lineage.retrain.samples:
         reason = f"{new} new samples, at least {lineage.retrain.samples} wanted"
         return Trigger("samples", reason, position, new, facts.attempts)
     seen = trained.get("newest_label_time")
-    if lineage.retrain.staleness and seen is not None and new > 0:
+    if "staleness" in kinds and lineage.retrain.staleness and seen is not None and new > 0:
         age = int(facts.samples["newest_label_time"]) - int(seen)
         if age > milliseconds(lineage.retrain.staleness):
             limit = lineage.retrain.staleness
             reason = f"the newest label is {age / 3_600_000:.1f} h beyond the model's, at most {limit} wanted"
             return Trigger("staleness", reason, position, new, facts.attempts)
     return None
+
+
+def scheduled(facts: Facts) -> Trigger:
+    """The trigger of a schedule, which asks whether or not there are new samples."""
+    samples, trained = facts.samples or {}, facts.trained or {}
+    new = int(samples.get("count", 0)) - int(trained.get("count", 0))
+    return Trigger("schedule", "its time has come", int(samples.get("newest_offset", 0)), new, facts.attempts)
 
 
 def facts(registry: Registry, algorithm: str, lineage: str) -> Facts:
@@ -155,13 +165,15 @@ def take(registry: Registry, algorithm: str, lineage: str, trigger: Trigger) -> 
     return claim
 
 
-def take_due(registry: Registry, algorithm: str, name: str, lineage: Lineage, now: int) -> tuple[Trigger, Claim] | None:
+def take_due(
+    registry: Registry, algorithm: str, name: str, lineage: Lineage, now: int, kinds: Sequence[str] = KINDS
+) -> tuple[Trigger, Claim] | None:
     """Take the place of a lineage that is due; decided again under the claim, since a run may have ended meanwhile."""
-    trigger = due(facts(registry, algorithm, name), lineage, now)
+    trigger = due(facts(registry, algorithm, name), lineage, now, kinds)
     claim = take(registry, algorithm, name, trigger) if trigger else None
     if claim is None:
         return None
-    again = due(replace(facts(registry, algorithm, name), claimed=False), lineage, now)
+    again = due(replace(facts(registry, algorithm, name), claimed=False), lineage, now, kinds)
     if again is None:
         registry.release(claim.token)
         return None
@@ -239,13 +251,3 @@ def graphql(address: str, timeout: float = 10.0) -> Launch:
         return str(result["run"]["runId"])
 
     return launch
-
-
-def reconcile(registry: Registry, ended: Callable[[str], bool]) -> list[str]:
-    """Release the claims whose run has ended (or is unknown) without doing so itself; the released lineages."""
-    released = []
-    for claim in registry.claims():
-        if claim.run_id and ended(claim.run_id):
-            registry.release(claim.token)
-            released.append(claim.lineage)
-    return released

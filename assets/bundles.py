@@ -1,0 +1,134 @@
+"""One bundle a lineage: its models and everything around them, built as a Bento, held against its golden requests."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from assets import keys, retrains
+from assets.champions import champion, holder
+from assets.evaluations import experiments, training_of, used_models
+from assets.models.training import Training
+from assets.recordings import DAY, Recording
+from assets.stores import Stores
+from saima.errors import SaimaError
+from saima.features import Algorithm
+from saima.host.manifest import GOLDEN_INPUTS
+from saima.learning.increments import DataState
+from saima.stores.interfaces import BundleRow, Registry, Tables
+
+_GOLDEN_ROWS = 8
+
+
+def bundle(algorithm: Algorithm, lineage: str, recording: Recording) -> dg.AssetsDefinition:
+    """Asset that builds and publishes a version; it is skipped where the evaluation has rejected the candidate."""
+    name, declaration = algorithm.name, algorithm.declaration
+    asset = keys.key(name, f"bundle_{lineage}")
+
+    def build(context: dg.AssetExecutionContext, stores: Stores) -> Iterator[dg.Output[None]]:
+        registry = stores.registry
+        training = training_of(registry, name, lineage, declaration, stores.training(name, context.run.run_id))
+        if not training.document(f"evaluation_{lineage}")["passed"]:
+            context.log.info("the evaluation has rejected this candidate: nothing is bundled")
+            return
+        retrains.begin(context, registry, declaration, [lineage])
+        begun = time.monotonic()
+        row = publish(algorithm, lineage, recording, training, stores)
+        training.write(f"bundle_{lineage}", {"publication": row.publication})
+        yield dg.Output(
+            None,
+            metadata={
+                "publication": row.publication,
+                "tag": row.tag,
+                "digest": row.digest,
+                "serve": dg.MetadataValue.md(f"`bentoml serve {row.tag}`"),
+                "path": dg.MetadataValue.path(row.path),
+                "models": {model: entry["tag"] for model, entry in row.manifest["models"].items()},
+                "label_epoch": dg.MetadataValue.timestamp(row.manifest["label_epoch"] / 1000),
+                "data_position": row.manifest["data_position"],
+                "seconds": round(time.monotonic() - begun, 2),
+            },
+            data_version=dg.DataVersion(row.digest[:16]),
+        )
+
+    return dg.asset(
+        key=asset,
+        deps=[
+            keys.key(name, f"evaluation_{lineage}"),
+            *(keys.key(name, model) for model in used_models(algorithm, lineage)),
+        ],
+        **keys.common(declaration, keys.SERVING),
+        kinds={"bentoml"},
+        description=f"An immutable version of lineage {lineage}: declaration, plan, models and code in one Bento, with "
+        "golden requests that every host answers again before it routes.",
+        pool=keys.pool(name, lineage),
+        output_required=False,
+    )(build)
+
+
+def publish(algorithm: Algorithm, lineage: str, recording: Recording, training: Training, stores: Stores) -> BundleRow:
+    """Build the lineage's bundle from a training and publish it."""
+    from serving.bundles import TrainedModel, build
+
+    registry = stores.registry
+    models = {}
+    for model in used_models(algorithm, lineage):
+        if training.trained(model):
+            facts = training.document(model)
+            models[model] = TrainedModel(facts["kind"], training.model(model), facts)
+        else:
+            found = holder(registry, algorithm.name, model)
+            if found is None:
+                raise SaimaError(f"no bundle of {algorithm.name} holds model '{model}', and this run does not train it")
+            entry = found.manifest.models[model]
+            models[model] = TrainedModel(entry.kind, found.directory(model), entry.facts)
+    trained = [training.document(model) for model in algorithm.declaration.lineages[lineage].train]
+    state = max((DataState.from_json(facts["state"]) for facts in trained), key=lambda state: state.label_epoch)
+    golden = golden_inputs(algorithm, lineage, recording, registry, stores.tables)
+    arms = [arm for each in experiments(algorithm) for arm in each.arms.values() if arm.lineage == lineage]
+    return build(
+        algorithm,
+        lineage,
+        models,
+        state,
+        registry,
+        trained_at=training.started,
+        golden=golden,
+        parameters=[{}, *(arm.parameters for arm in arms if arm.parameters)],
+        warm_up=warm_up(golden),
+        evaluation=training.document(f"evaluation_{lineage}"),
+        settings=stores.settings,
+    )
+
+
+def golden_inputs(
+    algorithm: Algorithm, lineage: str, recording: Recording, registry: Registry, tables: Tables
+) -> pl.DataFrame:
+    """Recorded reads to answer again: those of the routed bundle, or of history's last requests for the first one."""
+    reigning = champion(registry, algorithm.name, lineage)
+    if reigning is not None and reigning.manifest.plan_hash == algorithm.plan.hash:
+        return pl.read_ipc(reigning.root / GOLDEN_INPUTS, memory_map=False)
+    from assets.features.history import lookback
+    from saima.features.backfill import backfill
+
+    since = recording.end - (lookback(algorithm.declaration) + 1) * DAY
+    events = {
+        topic: tables.scan(f"events/{topic}").filter(pl.col("time").is_between(since, recording.end, closed="left"))
+        for topic in algorithm.declaration.sources
+    }
+    fields = [*algorithm.declaration.request.fields, *algorithm.declaration.request.user]
+    requests = events[recording.requests].sort("time", "seq").tail(_GOLDEN_ROWS).select("time", *fields)
+    columns = list(algorithm.plan.input_schema())
+    return backfill(algorithm, requests, events, inputs=True).select(columns).collect()
+
+
+def warm_up(golden: pl.DataFrame) -> list[dict[str, Any]]:
+    """Request bodies made of golden rows: fields of the request and the moment, timestamps in ms."""
+    asked = golden.select(pl.col("^request\\..*$")).with_columns(pl.selectors.datetime().dt.epoch("ms"))
+    bodies = []
+    for row in asked.head(2).iter_rows(named=True):
+        fields = {name.removeprefix("request."): value for name, value in row.items()}
+        bodies.append({"time": fields.pop("time"), "request": fields})
+    return bodies

@@ -1,0 +1,80 @@
+"""Asset checks that follow a publication: the full validation by Great Expectations, and feature parity."""
+
+import dagster as dg
+import polars as pl
+
+from assets import gates, keys
+from assets.samples import NAME as SAMPLES
+from assets.stores import Stores
+from saima.errors import StoreError
+from saima.features import Algorithm
+from saima.quality import Suite
+
+_NEWEST = 20_000
+_PARITY_ROWS = 2_000
+
+
+def validations(algorithm: Algorithm) -> list[dg.AssetChecksDefinition]:
+    """One full validation a suite of the samples and of the live event tables."""
+    name = algorithm.name
+    tables = {f"{name}/{SAMPLES}": keys.key(name, SAMPLES)}
+    tables |= {f"events/{topic}": keys.live(name, topic) for topic in algorithm.declaration.sources}
+    return [
+        _validation(asset, table, suite) for table, asset in tables.items() for suite in gates.suites(algorithm, table)
+    ]
+
+
+def _validation(asset: dg.AssetKey, table: str, suite: Suite) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=asset,
+        name=f"validation_{suite.name}",
+        description=f"{suite.description} The suite as Great Expectations, on the newest {_NEWEST} rows; the gate has "
+        "held each batch against the same suite before.",
+    )
+    def validation(stores: Stores) -> dg.AssetCheckResult:
+        from expectations.great_expectations import validate
+
+        frame = stores.tables.scan(table).sort("time").tail(_NEWEST).collect()
+        found = validate(suite, frame)
+        return dg.AssetCheckResult(
+            passed=bool(found["success"]),
+            description="; ".join(f"{each['expected']}: observed {each['observed']}" for each in found["breaches"]),
+            metadata={"rows": frame.height, "checked": found["checked"], "failed": found["failed"]},
+        )
+
+    return validation
+
+
+def parity(algorithm: Algorithm) -> dg.AssetChecksDefinition:
+    """Check of the journal: features recomputed as of the logged positions equal the logged ones, to the bit."""
+    name = algorithm.name
+
+    @dg.asset_check(
+        asset=keys.key(name, "journal"),
+        name="parity",
+        description=f"The newest {_PARITY_ROWS} decisions: every feature recomputed from the event tables as of the "
+        "position that the host read at, and compared with what it logged.",
+    )
+    def parity(stores: Stores) -> dg.AssetCheckResult:
+        from saima.features.parity import check
+
+        tables = stores.tables
+        if not tables.exists(f"{name}/journal"):
+            return dg.AssetCheckResult(passed=True, description="no decision has been journalled yet")
+        journal = tables.scan(f"{name}/journal").sort("offset").tail(_PARITY_ROWS).collect()
+        events = {topic: _accepted(stores, topic) for topic in algorithm.declaration.sources}
+        found = check(algorithm, journal, events)
+        return dg.AssetCheckResult(
+            passed=found.mismatches == 0 and not found.missing and not found.extra,
+            description=f"{found.mismatches} mismatches in {found.rows} rows of {found.features} features",
+            metadata={"rows": found.rows, "features": found.features, "mismatches": found.mismatches},
+        )
+
+    return parity
+
+
+def _accepted(stores: Stores, topic: str) -> pl.LazyFrame:
+    try:
+        return stores.tables.scan(f"events/{topic}").filter(~pl.col("late"))
+    except StoreError as error:
+        raise dg.Failure(f"parity needs the table events/{topic}: {error}") from error

@@ -1,0 +1,95 @@
+"""Hyper-parameters as Dagster `Config`: the Launchpad is the form, and the declaration's settings are its defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+from pydantic import Field, create_model
+
+from saima.errors import DeclarationError
+from saima.features.declaration import Model
+from saima.learning.trainers import Setting
+
+_OWN = {"mode", "finish", "hold_out", "seed", "replay"}
+
+
+class TrainingConfig(dg.Config):
+    """What every training takes, whatever the model's kind."""
+
+    mode: str = Field(
+        "full", description="full: on all samples; incremental: go on from the routed model with the new samples."
+    )
+    finish: str = Field(
+        "further",
+        description="How the held-out rows are learned after validation: further (go on from the candidate) or again "
+        "(fit anew on everything).",
+    )
+    hold_out: int = Field(500, ge=0, description="Newest samples to predict before they are learned (validation).")
+    seed: int = Field(7, description="Seed; the same samples, settings and seed give the same model.")
+    replay: float = Field(2.0, ge=0, description="Old samples drawn for each new one in incremental training.")
+
+    def settings(self) -> dict[str, Setting]:
+        """The trainer's settings among the fields."""
+        return {name: value for name, value in self.model_dump().items() if name not in _OWN}
+
+
+class XGBoostConfig(TrainingConfig):
+    """Boosted trees."""
+
+    rounds: int = Field(150, ge=1, description="Trees of a full training.")
+    depth: int = Field(6, ge=1, description="Greatest depth of a tree.")
+    eta: float = Field(0.08, gt=0, le=1, description="Learning rate of a full training.")
+    min_child_weight: float = Field(20.0, ge=0, description="Least weight of the rows in a leaf.")
+    subsample: float = Field(0.8, gt=0, le=1, description="Share of rows that each tree sees.")
+    colsample: float = Field(0.5, gt=0, le=1, description="Share of features that each tree sees.")
+    reg_lambda: float = Field(5.0, ge=0, description="L2 penalty on leaf values.")
+    bins: int = Field(64, ge=2, description="Histogram bins of a feature.")
+    objective: str = Field("", description="XGBoost's objective; empty: as the declared objective says.")
+    threads: int = Field(1, ge=1, description="Threads of the training.")
+    increment_rounds: int = Field(10, ge=1, description="Trees that an increment adds.")
+    increment_eta: float = Field(0.02, gt=0, le=1, description="Learning rate of an increment.")
+    increment: str = Field("add", description="What an increment does: add trees, or refresh the leaves there are.")
+
+
+class TensorFlowConfig(TrainingConfig):
+    """A deep network."""
+
+    mode: str = Field(
+        "incremental",
+        description="full: from fresh weights on all samples; incremental: go on from the routed weights.",
+    )
+    hidden: list[int] = Field([128, 64], description="Units of the hidden layers.")
+    embedding: int = Field(8, ge=1, description="Width of the embeddings.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Share of units dropped in training.")
+    epochs: int = Field(10, ge=1, description="Passes of a full training.")
+    batch: int = Field(512, ge=1, description="Rows of a step.")
+    rate: float = Field(0.002, gt=0, description="Learning rate of a full training, falling.")
+    decay: float = Field(0.0001, ge=0, description="Weight decay.")
+    loss: str = Field("huber", description="huber or squared.")
+    huber: float = Field(
+        2.0, gt=0, description="Where the Huber loss turns linear, in standard deviations of the label."
+    )
+    increment_epochs: int = Field(2, ge=1, description="Passes of an increment.")
+    increment_rate: float = Field(0.0001, gt=0, description="Learning rate of an increment.")
+
+
+_KINDS: dict[str, type[TrainingConfig]] = {"xgboost": XGBoostConfig, "tensorflow": TensorFlowConfig}
+
+
+def config_of(name: str, model: Model) -> type[TrainingConfig]:
+    """The config class of a declared model, its declared settings as defaults.
+
+    Raises DeclarationError for a kind that cannot be trained or a setting that the kind does not have.
+    """
+    if model.kind not in _KINDS:
+        raise DeclarationError(f"model '{name}': kind {model.kind} has no trainer; known: {', '.join(_KINDS)}")
+    base = _KINDS[model.kind]
+    unknown = sorted(set(model.settings) - set(base.model_fields) | _OWN & set(model.settings))
+    if unknown:
+        raise DeclarationError(f"model '{name}': {', '.join(unknown)} is no setting of kind {model.kind}")
+    fields: dict[str, Any] = {
+        key: (base.model_fields[key].annotation, Field(value, description=base.model_fields[key].description))
+        for key, value in model.settings.items()
+    }
+    return create_model(f"{name}_config", __base__=base, **fields)

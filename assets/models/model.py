@@ -1,0 +1,140 @@
+"""One asset a model: reads the samples, predicts the newest before learning them, and saves what it has learned."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from assets import gates, keys, plots, retrains
+from assets.champions import Champion, champion
+from assets.models.config import TrainingConfig, config_of
+from assets.models.training import Training
+from assets.samples import NAME as SAMPLES
+from assets.stores import Stores
+from saima.features import Algorithm
+from saima.learning.evaluation import measure
+from saima.learning.increments import data_state, with_replay
+from saima.learning.trainers import Model, ModelSpec, Trainer, spec_of, trainer
+from saima.learning.trainers.xgboost import XGBoostModel
+
+
+def model(algorithm: Algorithm, name: str) -> dg.AssetsDefinition:
+    """Asset that trains one declared model; a retrain of a lineage trains those that the lineage names."""
+    declared = algorithm.declaration.models[name]
+    lineages = [lineage for lineage, each in algorithm.declaration.lineages.items() if name in each.train]
+    asset = keys.key(algorithm.name, name)
+    config_class = config_of(name, declared)
+    table = f"{algorithm.name}/{SAMPLES}"
+
+    def train(
+        context: dg.AssetExecutionContext,
+        config: config_class,
+        stores: Stores,  # type: ignore[valid-type]
+    ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
+        registry, tables = stores.registry, stores.tables
+        begun = retrains.begin(context, registry, algorithm.declaration)
+        mine = [each.lineage for each in begun] or lineages
+        champions = [found for lineage in mine if (found := champion(registry, algorithm.name, lineage))]
+        training = Training.prepare(
+            stores.training(algorithm.name, context.run.run_id),
+            tables,
+            table,
+            config.hold_out,
+            time.time_ns() // 1_000_000,
+            champions,
+        )
+        spec = spec_of(algorithm.declaration, name, config.seed, config.settings())
+        samples = training.read(tables, spec.features)
+        yield from gates.results(algorithm, asset, f"{algorithm.name}/training", samples)
+        result = learn(training, samples, spec, config, champions)
+        for lineage in mine:
+            registry.put_fact(f"training/{algorithm.name}/{lineage}/{name}", {"folder": str(training.folder)})
+        urgent = any(each.urgent for each in begun)
+        yield dg.Output(None, metadata=result.shown if urgent else {**result.shown, **_plots(result, spec)})
+
+    return dg.asset(
+        key=asset,
+        deps=[keys.key(algorithm.name, SAMPLES)],
+        **keys.common(algorithm.declaration, keys.MODELS),
+        kinds={declared.kind},
+        description=f"{declared.kind} on {len(spec_of(algorithm.declaration, name).features)} features, "
+        f"{declared.objective}; trained by {', '.join(lineages) or 'no lineage'}. The newest rows are predicted before "
+        "they are learned; the evaluation of each lineage judges those predictions.",
+        code_version=algorithm.plan.hash[:12],
+        metadata={"features": list(spec_of(algorithm.declaration, name).features), "lineages": lineages},
+        check_specs=gates.specs(algorithm, asset, f"{algorithm.name}/training"),
+    )(train)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A trained model, the rows that it predicted before learning them, its predictions, and what a person sees."""
+
+    model: Model
+    held: pl.DataFrame
+    scores: NDArray[np.float64]
+    shown: dict[str, Any]
+
+
+def learn(
+    training: Training, samples: pl.DataFrame, spec: ModelSpec, config: TrainingConfig, champions: list[Champion]
+) -> Result:
+    """Train, predict the held-out rows, learn them too, and save.
+
+    Incremental training goes on from the newest champion that holds the model; without one it is full.
+    """
+    begun = time.monotonic()
+    teacher = trainer(spec.declaration.kind)
+    rows, held = training.split(samples)
+    holding = [each for each in champions if spec.name in each.manifest.models]
+    source = max(holding, key=lambda each: each.publication) if holding and config.mode == "incremental" else None
+    if source is None:
+        candidate = teacher.fit(rows, spec)
+    else:
+        new = with_replay(rows, source.state, config.replay, config.seed)
+        candidate = source.load(spec.name)
+        candidate = teacher.fit(new, spec, candidate) if new.height else candidate
+    scores = candidate.predict(held) if held.height else np.empty(0)
+    final = _finish(teacher, candidate, samples, rows, held, spec, config)
+    final.save(training.model(spec.name))
+    facts = {"kind": spec.declaration.kind, "mode": "incremental" if source else "full", "seed": spec.seed}
+    training.record(spec.name, held, scores, {**facts, "state": data_state(samples).to_json()})
+    shown: dict[str, Any] = {"rows": samples.height, "held_out": held.height, **facts}
+    if held.height:
+        metrics = measure(held["label"].to_numpy(), scores).to_json()
+        shown |= {key: value for key, value in metrics.items() if value is not None and key != "rows"}
+    return Result(final, held, scores, {**shown, "seconds": round(time.monotonic() - begun, 2)})
+
+
+def _finish(
+    teacher: Trainer,
+    candidate: Model,
+    samples: pl.DataFrame,
+    rows: pl.DataFrame,
+    held: pl.DataFrame,
+    spec: ModelSpec,
+    config: TrainingConfig,
+) -> Model:
+    """The model to ship: the candidate, having learned the held-out rows as well."""
+    if not held.height:
+        return candidate
+    if config.finish == "again":
+        return teacher.fit(samples, spec)
+    old = rows.sample(n=min(rows.height, round(held.height * config.replay)), seed=config.seed)
+    return teacher.fit(pl.concat([old, held]), spec, candidate)
+
+
+def _plots(result: Result, spec: ModelSpec) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    if result.held.height:
+        shown["calibration"] = plots.calibration(result.held["label"].to_numpy(), {spec.name: result.scores})
+    if isinstance(result.model, XGBoostModel):
+        gains = result.model.booster.get_score(importance_type="total_gain")
+        best = sorted(gains.items(), key=lambda item: -item[1])[:15]
+        shown["importance"] = plots.bars(dict(best), "Most useful features", "total gain")
+    return shown

@@ -1,0 +1,28 @@
+"""Everything that Dagster knows: assets, checks, jobs, sensors and schedules of every algorithm's folder."""
+
+import dagster as dg
+
+from assets.factory import all_assets
+from orchestration.jobs import compact_tables, jobs_of
+from orchestration.resources import resources
+from orchestration.schedules import schedules_of, upkeep
+from orchestration.sensors import cancelled_runs, failed_runs, sensors_of
+from saima.settings import settings
+
+
+def definitions() -> dg.Definitions:
+    """Definitions of the algorithms under the settings' folder."""
+    found = [(each, jobs_of(each)) for each in all_assets(settings().algorithms)]
+    return dg.Definitions(
+        assets=[asset for each, _ in found for asset in (*each.specs, *each.definitions)],
+        asset_checks=[check for each, _ in found for check in each.checks],
+        jobs=[compact_tables, *(job for _, jobs in found for job in jobs)],
+        sensors=[failed_runs, cancelled_runs, *(sensor for each, jobs in found for sensor in sensors_of(each, jobs))],
+        schedules=[upkeep, *(schedule for each, _ in found for schedule in schedules_of(each))],
+        resources=resources(),
+        # Every run is a process of its own already; steps in it share imports and cost nothing to start.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = definitions()
