@@ -13,7 +13,7 @@ from saima.events import Position
 from saima.features.keys import key_text
 from saima.features.lookups import Found, RowReader
 from saima.features.needs import Declared, TableNeed, WindowNeed, table_needs, window_needs
-from saima.features.types import Type, to_frame_value
+from saima.features.requests import Fields
 from saima.features.windows import BehindHead, Reader, WindowOverflow
 from saima.features.windows.batch import entries
 from saima.stores.interfaces import OnlineRead, OnlineStore
@@ -76,7 +76,7 @@ class Extractor:
         self.plan = algorithm.plan
         self._online = online
         self._schema = pl.Schema(self.plan.input_schema())
-        self._nested = {n: t for n, t in self.plan.request_fields.items() if t.element is not None}
+        self._fields = Fields(algorithm.declaration.request)
         self._has_items = algorithm.declaration.request.items is not None
         self._tables = [TableReader(need) for need in table_needs(algorithm)]
         self._windows = [WindowReader(need) for need in window_needs(algorithm)]
@@ -118,15 +118,9 @@ class Extractor:
         items: Sequence[Mapping[str, Any]] | None,
         time: int,
     ) -> Row:
-        shared = {"request.time": time, **self._fields("request", request), **self._fields("user", user or {})}
-        return Row(time, shared, [self._fields("item", item) for item in items or []] if self._has_items else None)
-
-    def _fields(self, side: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        named = {f"{side}.{name}": value for name, value in fields.items()}
-        for name, dtype in self._nested.items():
-            if name in named:
-                named[name] = _nested(named[name], dtype)
-        return named
+        fields = self._fields
+        shared = {"request.time": time, **fields.row("request", request), **fields.row("user", user)}
+        return Row(time, shared, [fields.row("item", item) for item in items or []] if self._has_items else None)
 
     def _frame(self, row: Row) -> pl.DataFrame:
         schema = self._schema
@@ -231,7 +225,3 @@ class WindowReader:
 
 def _known(item: Mapping[str, Any], schema: pl.Schema) -> dict[str, Any]:
     return {name: value for name, value in item.items() if name in schema}
-
-
-def _nested(value: Any, dtype: Type) -> Any:
-    return to_frame_value(value, dtype) if isinstance(value, dict | list) else value
