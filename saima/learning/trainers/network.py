@@ -102,10 +102,11 @@ def build(architecture: Architecture, seed: int) -> Any:
         middle, scale = np.array(dense.middle, np.float32), np.array(dense.scale, np.float32)
         scaled = ops.arcsinh((ops.where(missing, middle, tensor) - middle) / scale)
         parts += [scaled, ops.cast(missing, "float32")]
-    for ids in architecture.ids:
+    for order, ids in enumerate(architecture.ids):
         tensor = inputs[ids.name] = keras.Input((len(ids.features),), name=ids.name, dtype="int64")
         known = ops.where(ops.logical_and(tensor >= 0, tensor < ids.size), tensor, ops.zeros_like(tensor))
-        embedded = layers.Embedding(ids.size, ids.width, name=f"{ids.name}_embedding")(known)
+        start = keras.initializers.RandomUniform(seed=seed * 101 + 50 + order)
+        embedded = layers.Embedding(ids.size, ids.width, start, name=f"{ids.name}_embedding")(known)
         parts.append(layers.Flatten()(embedded))
     flow = layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
     for depth, units in enumerate(architecture.hidden):
