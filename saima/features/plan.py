@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 import polars as pl
 
 from saima.errors import SaimaError, suggest
+from saima.features.expression import interpret
 from saima.features.fuse import FusePlan, compile_fuse
 from saima.features.lowering import empty_list, literal, lower
 from saima.features.nodes import TAME_BITS, Call, Column, Node, Side, constant, walk
 from saima.features.quick import Quick, compile_quick
-from saima.features.types import TIMESTAMP, Type
+from saima.features.types import TIMESTAMP, Type, to_frame_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -136,6 +137,21 @@ class Plan:
             frame = frame.with_columns(exprs)
         return frame.with_columns(self._final).select(list(self.features))
 
+    def reference(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Features of one row of inputs as Python values (timestamps int ms), by the operators' references."""
+        cells = dict(row)
+        waiting = list(self.computed)
+        while waiting:
+            feature = waiting.pop(0)
+            needs = {node.name for node in walk(feature.node) if isinstance(node, Column) and node.feature}
+            if not needs <= set(cells):
+                waiting.append(feature)
+                continue
+            value = interpret(feature.node, cells)
+            default = feature.default
+            cells[feature.name] = _as_declared(default, feature.dtype) if value is None else value
+        return {name: cells[name] for name in self.features}
+
     def _conform(self, inputs: pl.DataFrame) -> pl.DataFrame:
         names, wanted = self._names, self._dtypes
         if inputs.columns != names:
@@ -169,6 +185,10 @@ def _conversion(name: str, found: pl.DataType, wanted: pl.DataType) -> pl.Expr:
 def _is_tame(rows: list[tuple[Any, ...]]) -> bool:
     """No NaN, no infinity, no float beyond 2**100: then the quick path leaves checks out that could never fail."""
     return all(-_TAME <= value <= _TAME for row in rows for value in row if type(value) is float)
+
+
+def _as_declared(default: Any, dtype: Type) -> Any:
+    return default if dtype.element is not None else to_frame_value(default, dtype)
 
 
 def make_plan(

@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from saima.features.operators import arithmetic, calendar, conversion, identity, logic, mathematics, text
+from saima.features.operators import (
+    arithmetic,
+    calendar,
+    conversion,
+    crosses,
+    identity,
+    lists,
+    logic,
+    maps,
+    mathematics,
+    records,
+    reductions,
+    retrieval,
+    text,
+    vectors,
+)
 from saima.features.operators.base import Operator
 
-FAMILIES: tuple[ModuleType, ...] = (arithmetic, logic, mathematics, conversion, calendar, identity, text)
+FAMILIES: tuple[ModuleType, ...] = (
+    arithmetic, logic, mathematics, conversion, calendar, identity, lists, reductions, maps, crosses, vectors, text,
+    records, retrieval,
+)  # fmt: skip
 
 
 def operators_of(module: ModuleType) -> dict[str, Operator]:

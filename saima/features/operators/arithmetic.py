@@ -9,6 +9,7 @@ import polars as pl
 
 from saima.features.nodes import Constant
 from saima.features.operators.base import operator
+from saima.features.operators.division import ratio
 from saima.features.types import FLOAT64, INT64, INT64_MAX, INT64_MIN, Type
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _nonzero(call: Call, divisor: pl.Expr) -> pl.Expr:
 
 @operator(
     name="/", a="number", b="number", returns="float64", hidden=True, bits=_divide_bits,
-    lower=lambda call, a, b: _float(call, 0, a) / _float(call, 1, _nonzero(call, b)), exact=True,
+    lower=lambda call, a, b: ratio(_float(call, 0, a), _float(call, 1, _nonzero(call, b))), exact=True,
 )  # fmt: skip
 def divide(a: Number, b: Number) -> float | None:
     """a / b in float64; null for b = 0.
@@ -140,7 +141,7 @@ def _float(call: Call, at: int, expr: pl.Expr) -> pl.Expr:
 def _floor_lower(call: Call, a: pl.Expr, b: pl.Expr) -> pl.Expr:
     if not _is_int(call):
         x, y = _floats(call, (a, _nonzero(call, b)))
-        return ((x - _modulo(x, y)) / y).round(0, mode="half_to_even")
+        return ratio(x - _modulo(x, y), y).round(0, mode="half_to_even")
     if isinstance(call.args[1], Constant) and call.args[1].value not in (0, -1):
         return a // b
     divisor = _nonzero(call, b)
@@ -148,7 +149,7 @@ def _floor_lower(call: Call, a: pl.Expr, b: pl.Expr) -> pl.Expr:
 
 
 def _modulo(x: pl.Expr, y: pl.Expr) -> pl.Expr:
-    return x - (x / y).floor() * y
+    return x - ratio(x, y).floor() * y
 
 
 @operator(
@@ -189,8 +190,8 @@ def modulo(a: Number, b: Number) -> Number | None:
     if isinstance(a, int) and isinstance(b, int):
         return a % b
     x, y = float(a), float(b)
-    ratio = x / y
-    return x - float(math.floor(ratio)) * y if math.isfinite(ratio) else None
+    quotient = x / y
+    return x - float(math.floor(quotient)) * y if math.isfinite(quotient) else None
 
 
 @operator(a="number", b="number", returns=_numeric, lower=_mod_lower,
@@ -222,8 +223,10 @@ def _power_bits(call: Call) -> float:
 def _power_lower(call: Call, a: pl.Expr, b: pl.Expr) -> pl.Expr:
     exponent = call.args[1]
     if isinstance(exponent, Constant) and exponent.value == 2:
-        return _exact(call, call.args[0].bits * 2, lambda x, y: x * y, a, a) if call.type == INT64 else (
-            _float(call, 0, a) * _float(call, 0, a)
+        return (
+            _exact(call, call.args[0].bits * 2, lambda x, y: x * y, a, a)
+            if call.type == INT64
+            else (_float(call, 0, a) * _float(call, 0, a))
         )
     if call.type == INT64 and isinstance(exponent, Constant):
         return _whole_power(a, int(exponent.value))

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import polars as pl
 
 from saima.features.operators.base import TypeFault, operator
+from saima.features.operators.division import ratio
 from saima.features.syntax import nearest
 from saima.features.types import INT64, Type
 
@@ -58,7 +59,7 @@ def day_of_week(t: int, tz: str = "UTC") -> int:
 
 
 @operator(t="timestamp", now="timestamp", implicit=("now",), returns="float64", bits=64.0,
-          lower=lambda _, t, now: (now.cast(pl.Int64) - t.cast(pl.Int64)) / 1000.0, exact=True)  # fmt: skip
+          lower=lambda _, t, now: ratio((now.cast(pl.Int64) - t.cast(pl.Int64)).cast(pl.Float64), 1000.0), exact=True)  # fmt: skip
 def age(t: int, *, now: int) -> float:
     """Seconds from t to request.time; negative if t is later.
 
@@ -92,5 +93,3 @@ def date_diff(a: int, b: int, unit: str) -> int:
     """
     size = _UNITS[unit]
     return (a - b) // size if a >= b else -((b - a) // size)
-
-

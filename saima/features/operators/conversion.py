@@ -85,7 +85,11 @@ def _target(call: Call) -> Type:
         raise TypeFault(str(error)) from None
     source = call.arg("x").type
     if not castable(source, target):
-        hint = "; the text of a float is not portable, round it to int64 first" if source.is_float and target == STRING else ""
+        hint = (
+            "; the text of a float is not portable, round it to int64 first"
+            if source.is_float and target == STRING
+            else ""
+        )
         raise TypeFault(f"{source} cannot be cast to {target}{hint}", "x")
     return target
 
@@ -146,7 +150,9 @@ def _elements(x: pl.Expr, source: Type, target: Type) -> pl.Expr:
 def _parse(x: pl.Expr, target: Type) -> pl.Expr:
     text = x.str.strip_chars(_SPACE)
     if target == BOOL:
-        return pl.when(text.is_in(["true", "1"])).then(pl.lit(True)).when(text.is_in(["false", "0"])).then(pl.lit(False))
+        return (
+            pl.when(text.is_in(["true", "1"])).then(pl.lit(True)).when(text.is_in(["false", "0"])).then(pl.lit(False))
+        )
     if target == INT64:
         return pl.when(text.str.contains(_WHOLE)).then(text.str.strip_prefix("+")).cast(pl.Int64, strict=False)
     number = pl.when(text.str.contains(_DECIMAL)).then(text.str.strip_prefix("+")).cast(pl.Float64, strict=False)
@@ -160,7 +166,16 @@ def _cast_bits(call: Call) -> float:
     return magnitude(1) if call.type == BOOL else 63.0 if call.type == INT64 else float("inf")
 
 
-@operator(x="any", dtype="constant", returns=_target, lower=_lower_cast, propagates=True, bits=_cast_bits, hidden=False, exact=True)
+@operator(
+    x="any",
+    dtype="constant",
+    returns=_target,
+    lower=_lower_cast,
+    propagates=True,
+    bits=_cast_bits,
+    hidden=False,
+    exact=True,
+)
 def cast(x: Any, dtype: str) -> Any:
     """x as another type; a cast that fails is null.
 

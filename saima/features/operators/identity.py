@@ -41,7 +41,16 @@ def _lookup_lower(call: Call, x: pl.Expr) -> pl.Expr:
     return pl.when(x.is_not_null()).then(found)
 
 
-@operator(x="text", vocabulary="vocabulary", oov="constant", maps="x", returns=_oov, bits=63.0, lower=_lookup_lower, exact=True)
+@operator(
+    x="text",
+    vocabulary="vocabulary",
+    oov="constant",
+    maps="x",
+    returns=_oov,
+    bits=63.0,
+    lower=_lookup_lower,
+    exact=True,
+)
 def lookup_id(x: str, vocabulary: Vocabulary, oov: int = 0) -> int:
     """1-based place of x in the vocabulary, or the id that its file gives, else oov.
 

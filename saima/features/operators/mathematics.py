@@ -9,6 +9,7 @@ import polars as pl
 
 from saima.features.nodes import Constant
 from saima.features.operators.base import TypeFault, operator, same_as
+from saima.features.operators.division import ratio
 from saima.features.types import FLOAT64, INT64, INT64_MIN, Type
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ def sqrt(x: float) -> float:
 
 
 def _abs_lower(call: Call, x: pl.Expr) -> pl.Expr:
-    return pl.when(x != INT64_MIN).then(x.abs()) if call.arg("x").type == INT64 and call.arg("x").bits >= 63 else x.abs()
+    return (
+        pl.when(x != INT64_MIN).then(x.abs()) if call.arg("x").type == INT64 and call.arg("x").bits >= 63 else x.abs()
+    )
 
 
 @operator(x="number", returns=same_as("x"), lower=_abs_lower, bits=_bits_of_x, finite=False, exact=True)
@@ -122,7 +125,9 @@ def _round_lower(_: Call, x: pl.Expr) -> pl.Expr:
     return (whole + (size - whole >= 0.5).cast(pl.Float64)) * x.sign()
 
 
-@operator(name="round", x="float", returns="float64", lower=_round_lower, bits=lambda call: call.args[0].bits + 1, exact=True)
+@operator(
+    name="round", x="float", returns="float64", lower=_round_lower, bits=lambda call: call.args[0].bits + 1, exact=True
+)
 def round_(x: float) -> float:
     """Nearest whole number, halves away from zero, as float64.
 
@@ -136,7 +141,12 @@ def round_(x: float) -> float:
 
 def _clip_type(call: Call) -> Type:
     low, high = call.arg("low"), call.arg("high")
-    if isinstance(low, Constant) and isinstance(high, Constant) and None not in (low.value, high.value) and low.value > high.value:
+    if (
+        isinstance(low, Constant)
+        and isinstance(high, Constant)
+        and None not in (low.value, high.value)
+        and low.value > high.value
+    ):
         raise TypeFault(f"clip(x, low, high): low {low.value} is above high {high.value}", "low")
     return INT64 if all(arg.type == INT64 for arg in call.args) else FLOAT64
 
@@ -180,7 +190,7 @@ def sigmoid(x: float) -> float:
 
 @operator(
     x="float", mean="float", sd="float", returns="float64",
-    lower=lambda _, x, mean, sd: (x - mean) / pl.when(sd > 0).then(sd), exact=True,
+    lower=lambda _, x, mean, sd: ratio(x - mean, pl.when(sd > 0).then(sd)), exact=True,
 )  # fmt: skip
 def zscore(x: float, mean: float, sd: float) -> float | None:
     """(x - mean) / sd; null for sd <= 0.
@@ -193,7 +203,7 @@ def zscore(x: float, mean: float, sd: float) -> float | None:
 
 @operator(
     x="float", low="float", high="float", returns="float64",
-    lower=lambda _, x, low, high: (x - low) / pl.when(high != low).then(high - low), exact=True,
+    lower=lambda _, x, low, high: ratio(x - low, pl.when(high != low).then(high - low)), exact=True,
 )  # fmt: skip
 def minmax(x: float, low: float, high: float) -> float | None:
     """(x - low) / (high - low), not clipped; null for high = low.
@@ -218,14 +228,22 @@ def _counts(call: Call) -> bool:
 
 
 def _smooth_lower(call: Call, n: pl.Expr, d: pl.Expr, a: pl.Expr, b: pl.Expr, scale: pl.Expr | None = None) -> pl.Expr:
-    below = d + b
-    ratio = (n + a) / pl.when(below > 0).then(below)
-    return ratio if scale is None or call.arg("scale").key.startswith("1.0:") else scale * (n + a) / pl.when(
-        below > 0
-    ).then(below)
+    below = pl.when(d + b > 0).then(d + b)
+    above = n + a if scale is None or call.arg("scale").key.startswith("1.0:") else scale * (n + a)
+    return ratio(above, below)
 
 
-@operator(n="float", d="float", a="float", b="float", scale="float", returns="float64", bits=_smooth_bits, lower=_smooth_lower, exact=True)
+@operator(
+    n="float",
+    d="float",
+    a="float",
+    b="float",
+    scale="float",
+    returns="float64",
+    bits=_smooth_bits,
+    lower=_smooth_lower,
+    exact=True,
+)
 def smooth(n: float, d: float, a: float, b: float, scale: float = 1.0) -> float | None:
     """scale * (n + a) / (d + b); null where d + b <= 0.
 

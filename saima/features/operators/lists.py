@@ -1,0 +1,270 @@
+"""Lists: membership, places, order, parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from saima.features.operators.base import TypeFault, element_of, operator
+from saima.features.operators.kernel import by_rows
+from saima.features.types import BOOL, INT64, STRING, Type, list_of, unify
+
+if TYPE_CHECKING:
+    from saima.features.nodes import Call
+
+
+def _hit_lower(_: Call, x: pl.Expr, xs: pl.Expr) -> pl.Expr:
+    found = xs.list.contains(x).fill_null(value=False)
+    return pl.when(x.is_not_null()).then(found.cast(pl.Int64))
+
+
+@operator(x="text", xs="list<text>", returns="int64", nulls="own", bits=0.0, lower=_hit_lower)
+def hit(x: str | None, xs: list[str | None] | None) -> int | None:
+    """1 if the text of x equals the text of an element of xs, else 0; null x gives null, no xs gives 0.
+
+    >>> hit("7", ["5", "7"]), hit("7", None), hit(None, ["7"])
+    (1, 0, None)
+    """
+    if x is None:
+        return None
+    return int(x in (xs or []))
+
+
+def _slot_type(call: Call) -> Type:
+    record, k = call.arg("record").type, call.constants["k"]
+    if not isinstance(k, int) or isinstance(k, bool):
+        raise TypeFault(f"slot(record, k): k is a whole number, not {k!r}")
+    if record == STRING:
+        return list_of(INT64)
+    if not record.is_list or not record.of.is_list:
+        raise TypeFault(f"slot takes list<list<int64>> or text, not {record}", "record")
+    return record.of
+
+
+def _slot_lower(call: Call, record: pl.Expr) -> pl.Expr:
+    if call.arg("record").type == STRING:
+        return by_rows(call, record)
+    k = call.constants["k"]
+    return record.list.get(k, null_on_oob=True) if k >= 0 else pl.lit(None, dtype=call.type.polars)
+
+
+@operator(record="any", k="constant", returns=_slot_type, lower=_slot_lower)
+def slot(record: list[list[Any]] | str, k: int) -> list[Any]:
+    """k-th group of a packed record: a list of groups, or text with groups by `;` and values by `,`.
+
+    >>> slot([[1, 2], [3, 4]], 1), slot("1,2;3", 0), slot([[1]], 5)
+    ([3, 4], [1, 2], [])
+    """
+    groups = record
+    if isinstance(record, str):
+        groups = [[_whole(item) for item in group.split(",")] if group else [] for group in record.split(";")]
+    found = groups[k] if 0 <= k < len(groups) else None
+    return found if isinstance(found, list) else []
+
+
+def _whole(text: str) -> int | None:
+    stripped = text.strip()
+    plain = stripped.isascii() and stripped.lstrip("+-").isdigit() and len(stripped.lstrip("+-")) >= len(stripped) - 1
+    return int(stripped) if plain and -(2**63) <= int(stripped) < 2**63 else None
+
+
+@operator(
+    xs="list", i="int", returns=element_of("xs"), finite=False,
+    lower=lambda _, xs, i: xs.list.get(pl.when(i >= 0).then(i), null_on_oob=True),
+)  # fmt: skip
+def element(xs: list[Any], i: int) -> Any:
+    """0-based element; negative or out of range gives null.
+
+    >>> element([10, 20], 1), element([10, 20], -1)
+    (20, None)
+    """
+    return xs[i] if 0 <= i < len(xs) else None
+
+
+def _subscript_type(call: Call) -> Type:
+    target, key = call.arg("xs").type, call.constants["key"]
+    if target.is_list and isinstance(key, int) and not isinstance(key, bool):
+        return target.of
+    if target.name == "map" and isinstance(key, str):
+        return target.of
+    raise TypeFault(f"{target} is not subscripted by {key!r}: a list by a whole number, a map by a text", "xs")
+
+
+def _subscript_lower(call: Call, xs: pl.Expr) -> pl.Expr:
+    key = call.constants["key"]
+    if isinstance(key, str):
+        return by_rows(call, xs)
+    return xs.list.get(key, null_on_oob=True) if key >= 0 else pl.lit(None, dtype=call.type.polars)
+
+
+@operator(
+    name="[]", xs="any", key="constant", returns=_subscript_type, finite=False, hidden=True, lower=_subscript_lower
+)
+def subscript(xs: list[Any] | dict[str, Any], key: int | str) -> Any:
+    """`xs[2]` is `element(xs, 2)`, `m["key"]` the key's value.
+
+    >>> subscript({"a": 1}, "a"), subscript([1], 3)
+    (1, None)
+    """
+    if isinstance(xs, dict):
+        return xs.get(str(key))
+    return xs[key] if isinstance(key, int) and 0 <= key < len(xs) else None
+
+
+def _flags_lower(_: Call, xs: pl.Expr, flags: pl.Expr) -> pl.Expr:
+    same = xs.list.len() == flags.list.len()
+    kept = flags.list.eval(pl.element().fill_null(value=False).arg_true())
+    return pl.when(same).then(xs).list.gather(pl.when(same).then(kept))
+
+
+@operator(xs="list", flags="list<bool>", returns=lambda call: list_of(call.arg("xs").type.of), lower=_flags_lower)
+def mask(xs: list[Any], flags: list[bool | None]) -> list[Any]:
+    """Elements whose flag is true; a mask of another length gives [].
+
+    >>> mask([1, 2, 3], [True, False, True]), mask([1], [])
+    ([1, 3], [])
+    """
+    return [x for x, flag in zip(xs, flags, strict=True) if flag] if len(xs) == len(flags) else []
+
+
+@operator(
+    xs="list", returns=lambda call: list_of(call.arg("xs").type.of),
+    lower=lambda _, xs: xs.list.drop_nulls().list.unique(maintain_order=True),
+)  # fmt: skip
+def unique(xs: list[Any]) -> list[Any]:
+    """Distinct elements in order of first occurrence; nulls are skipped.
+
+    >>> unique(["b", "a", "b"])
+    ['b', 'a']
+    """
+    return list(dict.fromkeys(x for x in xs if x is not None))
+
+
+def _ordered(call: Call) -> Type:
+    inner = call.arg("xs").type.of
+    if inner.element is not None:
+        raise TypeFault(f"{call.operator.name} takes a list of scalars, not {call.arg('xs').type}", "xs")
+    if not isinstance(call.constants.get("descending", False), bool):
+        raise TypeFault("descending is True or False")
+    return list_of(inner)
+
+
+@operator(
+    xs="list", descending="constant", returns=_ordered,
+    lower=lambda call, xs: xs.list.drop_nulls().list.sort(descending=call.constants["descending"]),
+)  # fmt: skip
+def sort(xs: list[Any], descending: bool = False) -> list[Any]:
+    """Elements in order (text by code point); nulls are skipped.
+
+    >>> sort([3, 1, 2], descending=True)
+    [3, 2, 1]
+    """
+    return sorted((x for x in xs if x is not None), reverse=descending)
+
+
+def _counted(call: Call) -> Type:
+    k = call.constants["k"]
+    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+        raise TypeFault(f"k is a whole number >= 1, not {k!r}")
+    return _ordered(call)
+
+
+@operator(
+    xs="list", k="constant", returns=_counted,
+    lower=lambda call, xs: xs.list.drop_nulls().list.sort(descending=True).list.head(call.constants["k"]),
+)  # fmt: skip
+def top_k(xs: list[Any], k: int) -> list[Any]:
+    """The k greatest, greatest first; nulls are skipped.
+
+    >>> top_k([5, 9, 7], 2)
+    [9, 7]
+    """
+    return sorted((x for x in xs if x is not None), reverse=True)[:k]
+
+
+def _sliced(call: Call) -> Type:
+    for name in ("start", "stop"):
+        value = call.constants[name]
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise TypeFault(f"{name} is a whole number, not {value!r}")
+    return list_of(call.arg("xs").type.of)
+
+
+def _slice_lower(call: Call, xs: pl.Expr) -> pl.Expr:
+    length = xs.list.len().cast(pl.Int64)
+
+    def bound(value: int | None, missing: pl.Expr) -> pl.Expr:
+        if value is None:
+            return missing
+        return (
+            (length + value).clip(lower_bound=0)
+            if value < 0
+            else pl.min_horizontal(length, pl.lit(value, dtype=pl.Int64))
+        )
+
+    start = bound(call.constants["start"], pl.lit(0, dtype=pl.Int64))
+    stop = bound(call.constants["stop"], length)
+    return xs.list.slice(start, (stop - start).clip(lower_bound=0))
+
+
+@operator(name="slice", xs="list", start="constant", stop="constant", returns=_sliced, lower=_slice_lower)
+def slice_(xs: list[Any], start: int | None = None, stop: int | None = None) -> list[Any]:
+    """Python's xs[start:stop]; `xs[1:3]` is the same.
+
+    >>> slice_([10, 20, 30, 40], 1, 3), slice_([1, 2, 3], -2)
+    ([20, 30], [2, 3])
+    """
+    return xs[start:stop]
+
+
+def _contains_type(call: Call) -> Type:
+    xs, x = call.arg("xs").type, call.arg("x").type
+    if xs == STRING and x == STRING:
+        return BOOL
+    if not xs.is_list or unify(xs.of, x) is None or x.element is not None:
+        raise TypeFault(f"contains takes a list and an element, or two texts, not {xs} and {x}", "xs")
+    return BOOL
+
+
+def _contains_lower(call: Call, xs: pl.Expr, x: pl.Expr) -> pl.Expr:
+    outer = call.arg("xs").type
+    if outer == STRING:
+        return xs.str.contains(x, literal=True)
+    common = unify(outer.of, call.arg("x").type)
+    if common is not None:
+        xs = xs if common == outer.of else xs.cast(pl.List(common.polars))
+        x = x if common == call.arg("x").type else x.cast(common.polars)
+    return pl.when(x.is_not_null()).then(xs.list.contains(x))
+
+
+@operator(xs="any", x="any", returns=_contains_type, lower=_contains_lower, bits=0.0)
+def contains(xs: list[Any] | str, x: Any) -> bool:
+    """Whether x is an element of the list xs, or a literal part of the text xs.
+
+    >>> contains(["a", "b"], "b"), contains("abc", "bc")
+    (True, True)
+    """
+    return x in xs
+
+
+def _len_type(call: Call) -> Type:
+    xs = call.arg("xs").type
+    if xs != STRING and xs.element is None:
+        raise TypeFault(f"len takes a text, a list or a map, not {xs}", "xs")
+    return INT64
+
+
+def _len_lower(call: Call, xs: pl.Expr) -> pl.Expr:
+    length = xs.str.len_chars() if call.arg("xs").type == STRING else xs.list.len()
+    return length.cast(pl.Int64)
+
+
+@operator(name="len", xs="any", returns=_len_type, lower=_len_lower, bits=32.0)
+def len_(xs: list[Any] | dict[str, Any] | str) -> int:
+    """How many elements, nulls too; of text, how many code points.
+
+    >>> len_("héllo"), len_([1, None])
+    (5, 2)
+    """
+    return len(xs)
