@@ -58,8 +58,8 @@ def day_of_week(t: int, tz: str = "UTC") -> int:
     return _datetime(t, tz).weekday()
 
 
-@operator(t="timestamp", now="timestamp", implicit=("now",), returns="float64", bits=64.0,
-          lower=lambda _, t, now: ratio((now.cast(pl.Int64) - t.cast(pl.Int64)).cast(pl.Float64), 1000.0), exact=True)  # fmt: skip
+@operator(t="timestamp", now="timestamp", implicit=("now",), returns="float64", bits=64.0, exact=True,
+          lower=lambda _, t, now: ratio((now.cast(pl.Int64) - t.cast(pl.Int64)).cast(pl.Float64), 1000.0))  # fmt: skip
 def age(t: int, *, now: int) -> float:
     """Seconds from t to request.time; negative if t is later.
 

@@ -1,8 +1,7 @@
 """Division that rounds once, whatever the number of rows.
 
 Polars divides a column of floats by a scalar by multiplying with the scalar's reciprocal, which differs from IEEE
-division in the last bit of about one value in eight; a frame of one row it divides. A divisor that is a column is
-divided by, always.
+division in the last bit of up to one value in ten; in a frame of one row it divides. By a column it always divides.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ import polars as pl
 def ratio(a: pl.Expr, b: pl.Expr | float) -> pl.Expr:
     """a / b of floats, correctly rounded; null where either is null.
 
-    >>> pl.select(pl.Series([1.1, 2.2, 3.3])).select(ratio(pl.col(""), 1000.0)).to_series().to_list()[0] == 1.1 / 1000.0
+    >>> values = pl.Series("x", [7.7, 8.1, 9.3])
+    >>> values.to_frame().select(ratio(pl.col("x"), 3.0)).to_series().to_list() == [7.7 / 3.0, 8.1 / 3.0, 9.3 / 3.0]
     True
     """
     return a / (b + pl.int_range(pl.len()) * 0.0)
