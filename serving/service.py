@@ -66,13 +66,13 @@ def make_service(algorithm: str | None = None) -> Any:
 
 def registry_host() -> Host:
     """The host of this process under the registry's deployment."""
-    _log_to_stderr()
+    logging.getLogger("saima").setLevel(logging.INFO)
     return Host(settings())
 
 
 def bundle_host(algorithm: str) -> Host:
     """The host of this process for the one bundle that the process was started from."""
-    _log_to_stderr()
+    logging.getLogger("saima").setLevel(logging.INFO)
     root = bundle_root(algorithm)
     manifest = read_manifest(root)
     lane = LaneSettings(**manifest.lane.model_dump()) if manifest.lane else None
@@ -97,12 +97,3 @@ def bundle_root(algorithm: str) -> Path:
     if found != algorithm:
         raise BundleError(f"{root / MANIFEST} is of algorithm '{found}', not '{algorithm}'")
     return root
-
-
-def _log_to_stderr() -> None:
-    logger = logging.getLogger("saima")
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(process)d %(message)s"))
-        logger.addHandler(handler)
-    logger.setLevel(logging.INFO)

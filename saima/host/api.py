@@ -26,6 +26,9 @@ from saima.host.openapi import specification
 
 MAX_BYTES = 8 << 20
 MAX_DEADLINE_MS = 60_000
+START_SECONDS = 60.0
+"""How long a process that starts loads versions before it takes requests from its port."""
+
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -45,6 +48,7 @@ def app(host: Host | Callable[[], Host], collector: Callable[[Host], Collector |
             return
         made = state["host"] = await run_in_threadpool(host)
         made.start()
+        await run_in_threadpool(made.settle, START_SECONDS)
         try:
             yield
         finally:

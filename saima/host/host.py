@@ -59,7 +59,7 @@ class Host:
         self._drainer = Drainer(self._spool, self.log) if self._spool and self.log else None
         self._answerer = Answerer(self._spool, self.meter, clock)
         self._loader = Loader(settings)
-        self._wake, self._halt = threading.Event(), threading.Event()
+        self._wake, self._halt, self._settled = threading.Event(), threading.Event(), threading.Event()
         self._started, self._poll = clock(), poll
         self._reconciler = Reconciler(
             self.source, load or self._loader.load, self._answerer.adopt, self.boot, clock, wake=self._wake.set
@@ -71,6 +71,10 @@ class Host:
         if self._drainer:
             self._drainer.start()
         self._thread.start()
+
+    def settle(self, seconds: float) -> bool:
+        """Wait until every wanted version has been loaded or has failed, `seconds` at most; whether it came so far."""
+        return self._settled.wait(seconds)
 
     def stop(self) -> None:
         """Finish what is in the lanes, drain the spool, close everything."""
@@ -153,6 +157,8 @@ class Host:
         while not self._halt.is_set():
             try:
                 changed = self._reconciler.step()
+                if self._reconciler.settled:
+                    self._settled.set()
             except Exception:
                 LOG.exception("reconciling failed; epoch %d stays in force", self._answerer.table.epoch)
                 changed = False

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
+from typing import Any
 
-from saima.errors import StoreError
 from saima.features.extractor import Extractor
 from saima.host.bundle import Bundle
 from saima.host.eligibility import Eligibility
+from saima.host.journal import encode
 from saima.host.lease import Loaded
+from saima.host.manifest import Manifest
 from saima.host.online import PatientOnline
 from saima.host.request import Checker
 from saima.settings import Settings
 from saima.stores import open_online
 from saima.stores.interfaces import BundleRow
-
-LOG = logging.getLogger("saima.host")
 
 
 class Loader:
@@ -32,12 +31,7 @@ class Loader:
         declared = bundle.algorithm.declaration
         extractor = Extractor(bundle.algorithm, self._online)
         parameters = {name: one.default for name, one in declared.parameters.items()}
-        for warm in bundle.manifest.warm_up:
-            try:
-                extractor.extract(warm.get("request", {}), warm.get("user"), warm.get("items"), warm["time"])
-            except StoreError as error:
-                LOG.info("warmed without the online store: %s", error)
-        return Loaded(
+        made = Loaded(
             bundle,
             extractor,
             Checker(declared.request),
@@ -46,7 +40,22 @@ class Loader:
             declared.top_k,
             Eligibility(declared.request),
         )
+        _warm(made, bundle.manifest)
+        return made
 
     def close(self) -> None:
         """Close the online store."""
         self._online.close()
+
+
+def _warm(loaded: Loaded, manifest: Manifest) -> None:
+    """Ask once what will be asked, so that no caller waits for first times; nothing of it is journalled."""
+    declared = manifest.request
+    empty: dict[str, Any] = {"request": dict.fromkeys(declared.fields), "user": dict.fromkeys(declared.user)}
+    if declared.items:
+        empty["items"] = [{"item_id": "", **dict.fromkeys(declared.items.fields)}]
+    for body in manifest.warm_up or [empty]:
+        when = int(body.get("time", manifest.trained_at))
+        found = loaded.extractor.extract(body.get("request", {}), body.get("user"), body.get("items"), when)
+        loaded.bundle.score(found.features, loaded.parameters)
+        encode({"warm": True}, found.features, range(found.features.height))

@@ -60,6 +60,11 @@ class Reconciler:
         self._settle()
         return self._shape() != before
 
+    @property
+    def settled(self) -> bool:
+        """Whether no version waits to be loaded."""
+        return not any(slot.state in ("new", "loading") for slot in self.slots)
+
     def documents(self) -> list[dict[str, Any]]:
         """The slots as their status shows them."""
         routed = self.table.routed()

@@ -211,7 +211,7 @@ def write(registry: Registry, transition: Transition, author: str, reason: str, 
 
 def restore(registry: Registry, author: str) -> DeploymentRow:
     """Write the newest whole document anew, above a damaged one. Raises StoreError where no epoch is whole."""
-    whole = next(iter(registry.deployments(1)), None)
+    whole = next(iter(registry.deployments(1000)), None)
     if whole is None:
         raise StoreError("no epoch of the deployment is whole; deploy a published bundle to start anew")
     reason = f"restores epoch {whole.epoch}"
