@@ -262,7 +262,7 @@ def _build_bento(stage: Path, algorithm: Algorithm, version: str, entries: Mappi
             labels={"algorithm": algorithm.name, "lineage": version.rpartition("-")[0]},
             include=["**"],
             python={"packages": _requirements(), "lock_packages": False},
-            models=sorted({entry.tag for entry in entries.values()}),
+            models=[*sorted({entry.tag for entry in entries.values()})],
             build_ctx=str(stage),
         )
     except bentoml.exceptions.BentoMLException as error:

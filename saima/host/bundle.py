@@ -56,7 +56,7 @@ class Scoring:
     def __init__(self, algorithm: Algorithm, models: Mapping[str, Model]) -> None:
         """Raises BundleError if a model that the default parameters need is not there, or nothing tells the score."""
         declaration = algorithm.declaration
-        self._models = dict(models)
+        self.models = dict(models)
         self._outputs = {name: f"{name}.{model.output}" for name, model in declaration.models.items()}
         self._defaults = {name: parameter.default for name, parameter in declaration.parameters.items()}
         self._fuse = compile_fuse(declaration) if declaration.fuse else None
@@ -72,7 +72,7 @@ class Scoring:
         chosen = self.parameters(parameters or {})
         needed = self._needed(chosen)
         self._require(needed)
-        outputs = {self._outputs[name]: self._models[name].predict(features) for name in needed}
+        outputs = {self._outputs[name]: self.models[name].predict(features) for name in needed}
         score = next(iter(outputs.values())) if self._fuse is None else self._fuse.evaluate(outputs, chosen)
         return Scores(outputs, score)
 
@@ -88,7 +88,7 @@ class Scoring:
 
     def _require(self, needed: list[str]) -> None:
         for name in needed:
-            if name not in self._models:
+            if name not in self.models:
                 raise BundleError(f"model '{name}' is needed under these parameters and is not in the bundle")
 
 
@@ -127,6 +127,11 @@ class Bundle:
         return cls(root, manifest, algorithm, models)
 
     @property
+    def models(self) -> Mapping[str, Model]:
+        """Its models by name, those that other bundles of the process share included; none once it is closed."""
+        return self._scoring.models if self._scoring else {}
+
+    @property
     def preprocess(self) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
         """The algorithm's own `preprocess(body)`, from the validated request body to the one that is answered."""
         return getattr(self._module, "preprocess", None)
@@ -145,7 +150,7 @@ class Bundle:
     def check_golden(self) -> None:
         """Answer the golden requests again from their recorded reads; this warms the models up, too.
 
-        Raises BundleError naming the feature or the request that differs: features exactly, scores by 1e-5.
+        Raises BundleError naming the feature or the request that differs: features exactly, scores by a relative 1e-5.
         """
         inputs, expected = _frame(self.path / GOLDEN_INPUTS), _frame(self.path / GOLDEN_FEATURES)
         features = self.algorithm.plan.evaluate(inputs)
@@ -204,7 +209,7 @@ def _shared(entry: ModelEntry, directory: Path) -> Model:
             except SaimaError as error:
                 raise BundleError(f"model {entry.tag}: {error}") from error
             _models[entry.digest] = model
-        return model  # type: ignore[no-any-return]
+        return model
 
 
 def _own_code(path: Path, digest: str) -> ModuleType | None:

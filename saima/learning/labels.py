@@ -75,7 +75,9 @@ def real_negative(p1: ArrayLike, p_dp: ArrayLike) -> NDArray[np.float64]:
     """ES-DFM's chance that an observed negative is a real one, p0 / (p0 + p_dp); 1 where both are 0."""
     p1, p_dp = np.asarray(p1, dtype=np.float64), np.asarray(p_dp, dtype=np.float64)
     p0 = 1.0 - p1
-    return np.divide(p0, p0 + p_dp, out=np.ones(np.broadcast(p0, p_dp).shape), where=(p0 + p_dp) > 0)
+    chance = np.ones(np.broadcast(p0, p_dp).shape)
+    np.divide(p0, p0 + p_dp, out=chance, where=(p0 + p_dp) > 0)
+    return chance
 
 
 def defer(p1: ArrayLike, p_dp: ArrayLike) -> Weights:
@@ -94,20 +96,21 @@ def defer(p1: ArrayLike, p_dp: ArrayLike) -> Weights:
 
 def dfm_positive_loss(p: ArrayLike, rate: ArrayLike, delay: ArrayLike) -> NDArray[np.float64]:
     """DFM's loss of a row that has converted after `delay`: -ln p - ln rate + rate delay."""
-    return -np.log(np.asarray(p, dtype=np.float64)) - np.log(rate) + np.asarray(rate) * np.asarray(delay)
+    p, rate, delay = (np.asarray(value, dtype=np.float64) for value in (p, rate, delay))
+    return np.asarray(rate * delay - np.log(p) - np.log(rate))
 
 
 def dfm_waiting_loss(p: ArrayLike, rate: ArrayLike, elapsed: ArrayLike) -> NDArray[np.float64]:
     """DFM's loss of a row that has not converted after `elapsed` of event time: -ln(1 - p + p e^(-rate elapsed))."""
-    p = np.asarray(p, dtype=np.float64)
-    return -np.log1p(p * np.expm1(-np.asarray(rate) * np.asarray(elapsed)))
+    p, rate, elapsed = (np.asarray(value, dtype=np.float64) for value in (p, rate, elapsed))
+    return np.asarray(-np.log1p(p * np.expm1(-rate * elapsed)))
 
 
 def dfm_posterior(p: ArrayLike, rate: ArrayLike, elapsed: ArrayLike) -> NDArray[np.float64]:
     """Chance that a row that has not converted after `elapsed` still will."""
-    p = np.asarray(p, dtype=np.float64)
-    later = p * np.exp(-np.asarray(rate) * np.asarray(elapsed))
-    return later / (1.0 - p + later)
+    p, rate, elapsed = (np.asarray(value, dtype=np.float64) for value in (p, rate, elapsed))
+    later = p * np.exp(-rate * elapsed)
+    return np.asarray(later / (1.0 - p + later))
 
 
 def weights(scheme: str, label: ArrayLike, p: ArrayLike | None = None, p_dp: ArrayLike | None = None) -> Floats:

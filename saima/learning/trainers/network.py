@@ -51,7 +51,12 @@ class Architecture:
     @property
     def features(self) -> tuple[str, ...]:
         """Every feature read, once each."""
-        return tuple(dict.fromkeys(name for tensor in (*self.dense, *self.ids) for name in tensor.features))
+        return tuple(dict.fromkeys(name for names in self.tensors.values() for name in names))
+
+    @property
+    def tensors(self) -> dict[str, tuple[str, ...]]:
+        """Features by input tensor."""
+        return {d.name: d.features for d in self.dense} | {i.name: i.features for i in self.ids}
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -91,9 +96,9 @@ def standardise(name: str, features: tuple[str, ...], values: NDArray[np.float32
 
 def build(architecture: Architecture, seed: int) -> Any:
     """The untrained Keras functional model; its last layer speaks in units of `spread` around `offset`."""
-    import keras
-    from keras import layers, ops
+    import tensorflow as tf
 
+    keras, layers, ops = tf.keras, tf.keras.layers, tf.keras.ops
     inputs: dict[str, Any] = {}
     parts: list[Any] = []
     for dense in architecture.dense:

@@ -163,10 +163,8 @@ def designed(rows: pl.DataFrame, labels: NDArray[np.float32], spec: ModelSpec, o
 
 def continued(spec: ModelSpec, previous: Model) -> Architecture:
     """The previous model's architecture, if it fits the declaration still."""
-    if isinstance(previous, TensorFlowModel):
-        known = previous.architecture
-        if {tensor.name: tensor.features for tensor in (*known.dense, *known.ids)} == spec.tensors:
-            return known
+    if isinstance(previous, TensorFlowModel) and previous.architecture.tensors == spec.tensors:
+        return previous.architecture
     raise SaimaError(
         f"model '{spec.name}': its inputs have changed; it cannot go on from the previous one, only afresh"
     )
@@ -185,12 +183,10 @@ def descend(
 ) -> None:
     """Minimise the loss in place: Adam with decay, the rate falling along a cosine, rows shuffled by the seed."""
     tf = tensorflow()
-    import keras
-
     batch = min(int(options["batch"]), labels.size)
     steps = labels.size // batch
-    schedule = keras.optimizers.schedules.CosineDecay(rate, epochs * steps, alpha=0.02)
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=float(options["decay"]))
+    schedule = tf.keras.optimizers.schedules.CosineDecay(rate, epochs * steps, alpha=0.02)
+    optimizer = tf.keras.optimizers.AdamW(schedule, weight_decay=float(options["decay"]))
     optimizer.build(network.trainable_variables)
     tensors = {name: tf.constant(values) for name, values in arrays(rows, architecture).items()}
     targets = tf.constant((labels - architecture.offset) / architecture.spread)
@@ -208,7 +204,6 @@ def descend(
             return 0.5 * error * error
         return tf.where(error <= corner, 0.5 * error * error, corner * (error - 0.5 * corner))
 
-    @tf.function
     def epoch(order: Any) -> None:
         for index in tf.range(steps):
             chosen = order[index * batch : (index + 1) * batch]
@@ -219,9 +214,10 @@ def descend(
             gradients = tape.gradient(total, network.trainable_variables)
             optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
 
+    compiled = tf.function(epoch)
     shuffle = np.random.default_rng(seed)
     for _ in range(epochs):
-        epoch(tf.constant(shuffle.permutation(labels.size).astype(np.int32)))
+        compiled(tf.constant(shuffle.permutation(labels.size).astype(np.int32)))
 
 
 def served(network: Any, architecture: Architecture) -> TensorFlowModel:
