@@ -132,7 +132,9 @@ class Town:
         samples = pl.DataFrame(
             {"double": pl.Series(x * 2, dtype=pl.Float32), "clicked_1h": [0] * 200, "label": x * 3 + number * 100}
         )
-        spec = spec_of(self.algorithm.declaration, "tree", 1, {"rounds": 30, "eta": 0.3, "subsample": 1.0, "min_child_weight": 1.0})
+        spec = spec_of(
+            self.algorithm.declaration, "tree", 1, {"rounds": 30, "eta": 0.3, "subsample": 1.0, "min_child_weight": 1.0}
+        )
         model = trainer("xgboost").fit(samples, spec)
         folder = self.settings.home / "trained" / str(number)
         folder.mkdir(parents=True)

@@ -1,0 +1,62 @@
+"""What a record keeps, and how numbers survive it."""
+
+from __future__ import annotations
+
+import json
+import math
+from random import Random
+
+import numpy as np
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from saima.features.declaration import Journal
+from saima.host.journal import encode, keep, numbers
+
+
+@given(st.lists(st.floats(width=32), min_size=1, max_size=5), st.lists(st.integers(-(2**63), 2**63 - 1), min_size=5))
+def test_features_read_back_to_the_same_bits(floats: list[float], integers: list[int]) -> None:
+    count = len(floats)
+    frame = pl.DataFrame({"f": pl.Series(floats, dtype=pl.Float32), "i": pl.Series(integers[:count], dtype=pl.Int64)})
+    document = json.loads(encode({"a": 1}, frame, range(count)))
+    assert document["a"] == 1
+    assert document["features"]["i"] == integers[:count]
+    for value, found in zip(floats, document["features"]["f"], strict=True):
+        assert np.float32(found) == np.float32(value) if math.isfinite(value) else found is None
+
+
+def test_only_kept_rows_are_written_and_times_are_milliseconds() -> None:
+    frame = pl.DataFrame(
+        {
+            "x": [0.5, 1.5, None],
+            "s": ["é", "b", "c"],
+            "t": pl.Series([1, 2, 3]).cast(pl.Datetime("ms", "UTC")),
+            "l": [[1], [], None],
+        }
+    )
+    found = json.loads(encode({"a": 1}, frame, [2, 0]))["features"]
+    assert found == {"x": [None, 0.5], "s": ["c", "é"], "t": [3, 1], "l": [None, [1]]}
+    assert json.loads(encode({"a": 1}, pl.DataFrame(), [0]))["features"] == {}
+
+
+def test_all_candidates_are_kept_where_the_request_is_kept_whole() -> None:
+    kept = keep(Journal(items="returned", full=1.0), 4, [2], Random(1))
+    assert (kept.items, kept.weights, kept.whole) == ([0, 1, 2, 3], [1.0] * 4, True)
+
+
+def test_returned_candidates_and_a_weighted_sample_of_the_others() -> None:
+    declared = Journal(items="returned_and_sampled", sample=0.25, full=0.0)
+    random = Random(1)
+    draws = [keep(declared, 1000, [3, 7], random) for _ in range(20)]
+    for kept in draws:
+        assert kept.items[:2] == [3, 7]
+        assert kept.weights[:2] == [1.0, 1.0]
+        assert set(kept.weights[2:]) == {4.0}
+        assert len(set(kept.items)) == len(kept.items)
+    total = sum(sum(kept.weights) for kept in draws) / 20
+    assert abs(total - 1000) < 60, "weights undo the sampling"
+
+
+def test_scores_as_json() -> None:
+    assert numbers(np.array([1.5, np.nan, np.inf])) == [1.5, None, None]
