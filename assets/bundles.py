@@ -109,7 +109,7 @@ def golden_inputs(
     """Recorded reads to answer again: those of the routed bundle, or of history's last requests for the first one."""
     reigning = champion(registry, algorithm.name, lineage)
     if reigning is not None and reigning.manifest.plan_hash == algorithm.plan.hash:
-        return pl.read_ipc(reigning.root / GOLDEN_INPUTS, memory_map=False)
+        return pl.read_ipc((reigning.root / GOLDEN_INPUTS).read_bytes())
     from assets.features.history import lookback
     from saima.features.backfill import backfill
 

@@ -28,6 +28,7 @@ from saima.settings import Settings
 from saima.stores import open_registry
 from saima.stores.interfaces import BundleRow
 from serving.bundles import TrainedModel, build
+from serving.retention import prune
 
 DECLARATION = """
 algorithm: small
@@ -241,6 +242,16 @@ def test_models_that_do_not_fit_are_refused(
         built(algorithm, {"second": models["second"]}, settings)
     with pytest.raises(BundleError, match="model 'second' is needed"):
         built(algorithm, {"first": models["first"]}, settings)
+
+
+def test_pruning_keeps_the_models_of_what_stays(row: BundleRow, copy: Path, settings: Settings, tmp_path: Path) -> None:
+    stray = copy.parents[2] / "models" / "small-first" / "0123456789abcdef"
+    stray.mkdir()
+    registry = open_registry(Settings(home=tmp_path))
+    registry.publish("small", "trees", row.digest, row.tag, str(copy), {})
+    prune(registry, "small", now=2**60, settings=Settings(home=tmp_path))
+    assert not stray.exists()
+    Bundle.open(copy).check_golden()
 
 
 def test_a_manifest_survives_json(row: BundleRow) -> None:
