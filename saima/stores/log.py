@@ -145,7 +145,7 @@ class SqliteLog:
                     connection.execute("DELETE FROM segments WHERE last <= ?", (cut,))
                     connection.execute("INSERT OR REPLACE INTO facts VALUES ('cut', ?)", (str(cut),))
                 tail = _cut(connection)
-            connection.execute("PRAGMA incremental_vacuum").fetchall()
+            connection.executescript("PRAGMA incremental_vacuum")  # execute() would free one page only
         return tail
 
     def damages(self) -> list[Damage]:

@@ -41,7 +41,7 @@ class DeltaTables:
             raise StoreError(f"append to '{name}': give both app and version, or neither")
         handle = self._handle(name)
         if handle is None:
-            if self._create(name, frame, _commit(app, version)):
+            if self._create(name, frame, app, version):
                 return True
             handle = self._open(name)
         if app is not None and version is not None:
@@ -80,18 +80,17 @@ class DeltaTables:
         def write() -> None:
             handle = self._handle(name)
             if handle is None:
-                if self._create(name, frame, None):
+                if self._create(name, frame):
                     return
                 handle = self._open(name)
             if where is None:
                 rows = storable(name, frame)
-                keep = handle.metadata().partition_columns
                 write_deltalake(
                     handle,
                     rows.to_arrow(),
                     mode="overwrite",
                     schema_mode="overwrite",
-                    partition_by=keep if set(keep) <= set(rows.columns) else None,
+                    partition_by=_partition(rows),
                 )
             else:
                 rows, new = align(name, storable(name, frame), handle)
@@ -113,14 +112,14 @@ class DeltaTables:
         def write() -> None:
             handle = self._handle(name)
             if handle is None:
-                if self._create(name, frame, None):
+                if self._create(name, frame):
                     return
                 handle = self._open(name)
             rows, new = align(name, storable(name, frame), handle)
             (
                 handle.merge(
                     rows.to_arrow(),
-                    predicate=" AND ".join(f'target."{c}" IS NOT DISTINCT FROM source."{c}"' for c in on),
+                    predicate=" AND ".join(f'(target."{c}" IS NOT DISTINCT FROM source."{c}")' for c in on),
                     source_alias="source",
                     target_alias="target",
                     merge_schema=new,
@@ -185,8 +184,12 @@ class DeltaTables:
         except Exception as error:
             raise self._explained("open" if version is None else f"open version {version} of", name, error) from error
 
-    def _create(self, name: str, frame: pl.DataFrame, commit: CommitProperties | None) -> bool:
-        """Write the first rows; False if another process was first."""
+    def _create(self, name: str, frame: pl.DataFrame, app: str | None = None, version: int | None = None) -> bool:
+        """Write the first rows; False if another process was first.
+
+        Without retries: a retried creation becomes the second commit of a table that another process created, and
+        its rows, application transaction and all, are accepted twice.
+        """
         rows = storable(name, frame)
         path = self.path(name)
         try:
@@ -195,8 +198,8 @@ class DeltaTables:
                 str(path),
                 rows.to_arrow(),
                 mode="error",
-                partition_by=[PARTITION] if PARTITION in rows.columns else None,
-                commit_properties=commit,
+                partition_by=_partition(rows),
+                commit_properties=_commit(app, version, retries=0),
             )
         except Exception as error:
             if self.exists(name):
@@ -231,7 +234,12 @@ def _app_version(handle: DeltaTable, app: str) -> int:
     return -1 if version is None else int(version)
 
 
-def _commit(app: str | None, version: int | None) -> CommitProperties | None:
-    if app is None or version is None:
-        return None
-    return CommitProperties(app_transactions=[Transaction(app, version, time.time_ns() // 1_000_000)])
+def _partition(rows: pl.DataFrame) -> list[str]:
+    return [PARTITION] if PARTITION in rows.columns else []
+
+
+def _commit(app: str | None, version: int | None, retries: int | None = None) -> CommitProperties:
+    transactions = None
+    if app is not None and version is not None:
+        transactions = [Transaction(app, version, time.time_ns() // 1_000_000)]
+    return CommitProperties(app_transactions=transactions, max_commit_retries=retries)
