@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from saima.errors import SaimaError
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 NAMESPACES = ("request", "user", "item", "buckets", "vocabularies", "parameters", "features")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_WINDOWED = ("approx_distinct",)
 
 
 class Checker:
@@ -81,7 +81,7 @@ class Checker:
         for name, aggregate in self.declaration.aggregates.items():
             self.aggregate(name, aggregate)
         for bucket, bounds in self.declaration.resources.buckets.items():
-            if not bounds or any(a >= b for a, b in zip(bounds, bounds[1:], strict=False)):
+            if not bounds or any(a >= b for a, b in pairwise(bounds)):
                 raise self.fault(f"the boundaries of '{bucket}' ascend strictly", "resources", "buckets", bucket)
         for name, feature in self.declaration.features.items():
             dtype = self.dtype(feature.dtype, "features", name, "dtype")
@@ -247,8 +247,8 @@ class Checker:
         if value is not None and family in NUMBER_VALUE and not (value.is_number or value.name == "decimal"):
             raise self.fault(f"'{measure}' is of numbers; '{aggregate.value}' is {value}", *path)
         if value is not None and value.is_float and aggregate.exact and family in ("sum", "mean", "variance"):
-            problem = f"a float {family} depends on the order of addition: say 'exact: false', or declare the field decimal(s)"
-            raise self.fault(problem, *path)
+            mend = "say 'exact: false', or declare the field decimal(s)"
+            raise self.fault(f"a float {family} depends on the order of addition: {mend}", *path)
         if family in ("quantile", "approx_distinct") and aggregate.exact:
             raise self.fault(f"'{measure}' is approximate: say 'exact: false'", *path)
 

@@ -208,11 +208,9 @@ def make_call(
     operator: Operator, nodes: dict[str, list[Node]], constants: dict[str, Any], columns: list[int], column: int
 ) -> Node:
     """Bound, coerced, type-checked call; folded where everything is constant. Raises ExpressionError of kind type."""
-    defaults = {
-        name: p.default for name, p in operator.parameters.items() if name not in nodes and name not in operator.implicit
-        and p.default is not inspect.Parameter.empty
-    }  # fmt: skip
-    given = {**defaults, **constants}
+    defaults = {name: p.default for name, p in operator.parameters.items() if p.default is not inspect.Parameter.empty}
+    absent = {name: value for name, value in defaults.items() if name not in nodes and name not in operator.implicit}
+    given = {**absent, **constants}
     flat: list[Node] = []
     names: list[str] = []
     mapped = False
@@ -242,6 +240,9 @@ def make_call(
             at = columns[names.index(fault.parameter)]
         raise ExpressionError("type", str(fault), at) from None
     if mapped:
+        others = [arg for arg, name in zip(flat, names, strict=True) if name != operator.maps]
+        if not all(isinstance(arg, Constant) for arg in others):
+            raise ExpressionError("type", f"{operator.name} of a list takes constants beside it", column)
         dtype = list_of(dtype)
     typed = replace(draft, type=dtype)
     bits = operator.bits(typed) if operator.bits and not mapped else 63.0 if dtype == INT64 else float("inf")

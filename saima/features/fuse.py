@@ -86,7 +86,7 @@ def compile_fuse(declaration: Declaration) -> FusePlan:
 
 
 def _fold(node: Node, values: Mapping[str, Any]) -> Node:
-    """The node under the parameters' values: constants computed, conditionals with a known test replaced by a branch."""
+    """The node under the parameters' values: constants computed, conditionals with a known test cut to a branch."""
     if isinstance(node, Column):
         return constant(values[node.name], node.type) if node.name in values else node
     if not isinstance(node, Call):

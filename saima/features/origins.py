@@ -120,8 +120,12 @@ def _validate(model: type[M], source: Source) -> M:
 def _place(model: type[BaseModel], source: Source, invalid: ValidationError) -> DeclarationError:
     """The first error in the file's order, at its place."""
     found: list[tuple[tuple[int, int], DeclarationError]] = []
-    for error in invalid.errors():
-        path = tuple(_real_path(source.data, error["loc"]))
+    errors = [(tuple(_real_path(source.data, error["loc"])), error) for error in invalid.errors()]
+    paths = [path for path, _ in errors]
+    for path, error in errors:
+        # Of the alternatives of a union, the one that got deepest is the one meant.
+        if any(len(other) > len(path) and other[: len(path)] == path for other in paths):
+            continue
         dotted = ".".join(str(part) for part in path)
         kind = error["type"]
         if kind == "extra_forbidden":
@@ -145,13 +149,10 @@ def _real_path(data: Any, loc: tuple[int | str, ...]) -> list[int | str]:
     """The location without pydantic's tags of unions and what is not in the data."""
     path: list[int | str] = []
     for part in loc:
-        if (isinstance(data, dict) and part in data) or (
-            isinstance(data, list) and isinstance(part, int) and part < len(data)
-        ):
+        listed = isinstance(data, list) and isinstance(part, int) and part < len(data)
+        if listed or (isinstance(data, dict) and part in data):
             data = data[part]
-        else:
-            continue
-        path.append(part)
+            path.append(part)
     return path
 
 
@@ -183,7 +184,5 @@ def _inside(annotation: Any, part: str | int) -> Any:
     options = [annotation]
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         options = list(typing.get_args(annotation))
-    for option in options:
-        if typing.get_origin(option) in (dict, list):
-            return typing.get_args(option)[-1]
-    return None
+    wanted = list if isinstance(part, int) else dict
+    return next((typing.get_args(option)[-1] for option in options if typing.get_origin(option) is wanted), None)

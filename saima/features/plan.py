@@ -132,7 +132,7 @@ class Plan:
 
     def evaluate_lazy(self, inputs: pl.LazyFrame) -> pl.LazyFrame:
         """As `evaluate`, lazily."""
-        frame = inputs.cast(cast("Any", {name: dtype for name, dtype in self._inputs.items()}), strict=False)
+        frame = inputs.cast(cast("Any", self._inputs), strict=False)
         for exprs in self._steps:
             frame = frame.with_columns(exprs)
         return frame.with_columns(self._final).select(list(self.features))

@@ -73,6 +73,8 @@ def parse(text: str, file: str) -> Source:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
                 mark = event.start_mark
+                if mark is None:
+                    continue
                 raise _error(
                     file,
                     text,

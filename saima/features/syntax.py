@@ -67,7 +67,8 @@ BINARY: dict[type[ast.AST], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
 }  # fmt: skip
 COMPARE: dict[type[ast.AST], str] = {
-    ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=", ast.In: "in", ast.NotIn: "not in",
+    ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
+    ast.Eq: "==", ast.NotEq: "!=", ast.In: "in", ast.NotIn: "not in",
 }  # fmt: skip
 UNARY: dict[type[ast.AST], str] = {ast.USub: "negate", ast.UAdd: "plus", ast.Not: "not"}
 
@@ -208,7 +209,8 @@ class _Parser:
 
 def _describe(node: ast.AST) -> str:
     names = {
-        "Lambda": "a lambda", "ListComp": "a comprehension", "SetComp": "a comprehension", "DictComp": "a comprehension",
+        "Lambda": "a lambda", "ListComp": "a comprehension", "SetComp": "a comprehension",
+        "DictComp": "a comprehension",
         "GeneratorExp": "a comprehension", "JoinedStr": "a formatted string", "NamedExpr": "an assignment",
         "Await": "await", "Yield": "yield", "YieldFrom": "yield", "Set": "a set", "Starred": "unpacking",
         "Constant": "this constant",

@@ -17,8 +17,8 @@ from saima.features.vocabularies import from_terms
 
 from .conftest import read_cases
 
-KNOWN = {"id", "meaning", "expression", "fields", "dtype", "default", "time", "rows", "expect", "tolerance", "resources",
-         "features", "error"}  # fmt: skip
+KNOWN = {"id", "meaning", "expression", "fields", "dtype", "default", "time", "rows", "expect", "tolerance",
+         "resources", "features", "error"}  # fmt: skip
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

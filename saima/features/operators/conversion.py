@@ -59,8 +59,8 @@ def _widest(call: Call) -> float:
 
 
 @operator(
-    x="any", d="any", returns=_common, nulls="own", finite=False, bits=_widest,
-    lower=lambda call, x, d: pl.coalesce(x.cast(call.type.polars), d.cast(call.type.polars)) if _differ(call) else pl.coalesce(x, d), exact=True,
+    x="any", d="any", returns=_common, nulls="own", finite=False, bits=_widest, exact=True,
+    lower=lambda call, x, d: pl.coalesce(*_as_result(call, x, d)),
 )  # fmt: skip
 def coalesce(x: Any, d: Any) -> Any:
     """x, or d where x is missing.
@@ -71,8 +71,9 @@ def coalesce(x: Any, d: Any) -> Any:
     return d if x is None else x
 
 
-def _differ(call: Call) -> bool:
-    return any(arg.type != call.type for arg in call.args)
+def _as_result(call: Call, *exprs: pl.Expr) -> list[pl.Expr]:
+    dtype = call.type.polars
+    return [x if arg.type == call.type else x.cast(dtype) for arg, x in zip(call.args, exprs, strict=True)]
 
 
 def _target(call: Call) -> Type:

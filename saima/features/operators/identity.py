@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -109,7 +110,7 @@ def _bounds(call: Call) -> Any:
 
 def _ascending(call: Call) -> Type:
     bounds = _bounds(call)
-    if any(a >= b for a, b in zip(bounds, bounds[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(bounds)):
         raise TypeFault("boundaries ascend")
     return INT64
 

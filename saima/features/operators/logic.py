@@ -114,7 +114,8 @@ def _choose(call: Call, test: pl.Expr, then: pl.Expr, otherwise: pl.Expr) -> pl.
 
 
 @operator(name="if", test="bool", then="any", otherwise="any", returns=_branches, nulls="own", finite=False,
-          bits=lambda call: max(call.arg("then").bits, call.arg("otherwise").bits), hidden=True, lower=_choose, exact=True)  # fmt: skip
+          bits=lambda call: max(call.arg("then").bits, call.arg("otherwise").bits), lower=_choose,
+          hidden=True, exact=True)  # fmt: skip
 def if_(test: bool | None, then: Any, otherwise: Any) -> Any:
     """`then if test else otherwise`; a null test gives null.
 

@@ -136,7 +136,7 @@ def round_(x: float) -> float:
     """
     size = abs(x)
     whole = math.floor(size)
-    return (float(whole) + (1.0 if size - whole >= 0.5 else 0.0)) * sign.reference(float(x))
+    return math.copysign(float(whole) + (1.0 if size - whole >= 0.5 else 0.0), x)
 
 
 def _clip_type(call: Call) -> Type:

@@ -67,9 +67,9 @@ def _sum(values: list[Any]) -> Any:
 
 def _mean(values: list[Any]) -> float | None:
     if all(isinstance(value, int) for value in values):
-        return sum(values) / len(values)
-    total = _sum([float(value) for value in values])
-    return float(total) / len(values) if math.isfinite(total) else None
+        return float(sum(values) / len(values))
+    total = float(_sum([float(value) for value in values]))
+    return total / len(values) if math.isfinite(total) else None
 
 
 def _numbers(call: Call) -> Type:
@@ -183,7 +183,7 @@ def _combined(call: Call) -> Type:
 
 
 @operator(xs="list", values="constant", how="constant", returns=_combined, lower=by_rows)
-def combine(xs: list[Any], values: Mapping[str, float] = {}, how: str = "sum") -> Any:  # noqa: B006
+def combine(xs: list[Any], values: Mapping[str, float] = {}, how: str = "sum") -> Any:
     """Maps each element to its number in `values` (unmapped skipped; without values its own), then reduces.
 
     >>> combine(["a", "z", "b"], {"a": 1, "b": 2}), combine([1.0, 2.0])
