@@ -95,14 +95,20 @@ class Drainer(threading.Thread):
             self.join()
 
     def drain(self) -> int:
-        """Append what is in the outbox now; returns the rows appended. Raises StoreError where a table refuses."""
+        """Append what is in the outbox now; the rows appended. Raises StoreError, after all others, for a table that
+        refuses."""
         rows = 0
+        refusal: StoreError | None = None
         for sink in self._sinks:
-            while True:
-                more, appended = self._drain(sink)
-                rows += appended
-                if not more:
-                    break
+            more = True
+            while more:
+                try:
+                    more, appended = self._drain(sink)
+                    rows += appended
+                except StoreError as error:
+                    refusal, more = error, False
+        if refusal is not None:
+            raise refusal
         self.error = ""
         return rows
 

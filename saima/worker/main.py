@@ -25,22 +25,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a shard until a signal; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m saima.worker", description="Run one shard of the stream worker.")
     parser.add_argument("--shard", type=int, default=0)
+    parser.add_argument("--rows", type=int, default=4_000, help="about the most rows of one cycle")
+    parser.add_argument("--drain-seconds", type=float, default=1.0, help="least time between two appends to a table")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     # A commit must not wait 5 ms for a drain that is in Python, nor 50 ms for a collection over all held entities.
     sys.setswitchinterval(0.0005)
     gc.set_threshold(50_000, 20, 100)
-    return run(Settings(), chosen.shard)
+    return run(Settings(), chosen.shard, chosen.rows, chosen.drain_seconds)
 
 
-def run(settings: Settings, shard: int) -> int:
+def run(settings: Settings, shard: int, rows: int = 4_000, drain_seconds: float = 1.0) -> int:
     """Run a shard with its signals handled; the exit code."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        worker = Worker(settings, shard)
+        worker = Worker(settings, shard, rows=rows, drain_seconds=drain_seconds)
     except DeclarationError as error:
         LOG.error("%s", error)
         return DECLARATION

@@ -29,9 +29,6 @@ from saima.worker.steps import step
 from saima.worker.teller import Teller
 
 LOG = logging.getLogger("saima.worker")
-ROWS = 4_000
-"""Most rows of one cycle."""
-
 HELD = 256 * 2**20
 """Bytes of outbox beyond which nothing more is read until the tables have taken some."""
 
@@ -47,7 +44,8 @@ def wall_clock() -> int:
 class Worker:
     """One shard. Making it takes the online store's writer lock: a second worker of the shard gets StoreError.
 
-    `declarations` are the algorithms by name; absent: those of the settings' folder.
+    `declarations` are the algorithms by name; absent: those of the settings' folder. `rows` is about the most that one
+    cycle reads; `drain_seconds` the least time between two appends to a table.
     """
 
     def __init__(
@@ -56,6 +54,8 @@ class Worker:
         shard: int = 0,
         declarations: Mapping[str, Declaration] | None = None,
         clock: Callable[[], int] = wall_clock,
+        rows: int = 4_000,
+        drain_seconds: float = 1.0,
     ) -> None:
         if settings.shards != 1 or shard != 0:
             raise SaimaError(
@@ -66,6 +66,7 @@ class Worker:
         self.state = "starting"
         self.meter = Meter()
         self._clock = clock
+        self._most = rows
         self._online = open_online(shard, settings, writer=True)
         self._log = open_log(settings)
         self._tables = open_tables(settings)
@@ -81,7 +82,7 @@ class Worker:
         self._teller = Teller(
             self._registry, self._tables, self.catalog.declarations, self.name, self.status, address, clock
         )
-        self._drainer = Drainer(self._online, self._tables, found, shard, self._teller.appended)
+        self._drainer = Drainer(self._online, self._tables, found, shard, self._teller.appended, drain_seconds)
 
     @property
     def position(self) -> int:
@@ -137,7 +138,7 @@ class Worker:
         """Read, compute and commit one micro-batch, and clear what has been drained; the rows read."""
         if not self._ready:
             self.bootstrap()
-        segments = [] if self._outbox_size > HELD else self._log.read({0: self._position}, ROWS)
+        segments = [] if self._outbox_size > HELD else self._log.read({0: self._position}, self._most)
         if not segments:
             self._clear()
             return 0

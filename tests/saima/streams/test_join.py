@@ -14,7 +14,7 @@ LATENESS, ATTRIBUTION = 20, 50
 SPEC = JoinSpec("esdfm", attribution=ATTRIBUTION, wait=10, lateness=LATENESS)
 
 EVENTS = st.lists(
-    st.tuples(st.sampled_from(["p", "x", "l", "e"]), st.sampled_from("ABC"), st.integers(0, 120), st.integers(0, LATENESS)),
+    st.tuples(st.sampled_from("pxle"), st.sampled_from("ABC"), st.integers(0, 120), st.integers(0, LATENESS)),
     max_size=25,
 )
 SCHEMES = st.sampled_from(["once", "waited", "fnw", "esdfm", "defer"])
@@ -95,7 +95,7 @@ def test_every_prediction_is_accounted_for_and_nothing_is_kept(
     join = Join(spec)
     newest, made = -1000, 0
     traces: set[str] = set()
-    for identity, (kind, trace, time, delay) in enumerate(sorted(drawn, key=lambda row: row[2] + row[3]), 1):
+    for identity, (kind, trace, time, _) in enumerate(sorted(drawn, key=lambda row: row[2] + row[3]), 1):
         out = feed(join, kind, trace, time, identity)
         newest = max(newest, time)
         out += join.advance(newest - LATENESS)

@@ -1,0 +1,215 @@
+"""A small algorithm with history, a log to fill, and the worker as a real process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from saima.events import JOURNAL, JOURNAL_TOPIC, Event, Topic, to_table
+from saima.features import load
+from saima.recordings import topics
+from saima.settings import Settings
+from saima.stores import open_log, open_online, open_registry, open_tables
+
+MINUTE, HOUR = 60_000, 3_600_000
+B = 400_000 * HOUR
+"""Where the small history ends and the stream begins."""
+
+ALGORITHM = """
+algorithm: shop
+sources:
+  viewed: {key: shop, fields: {shop: string, item: string, seconds: int64}, lateness: 10m}
+  paid: {key: trace, fields: {trace: string, shop: string, amount: float64}, lateness: 10m}
+request:
+  fields: {shop: string, item: string}
+tables:
+  last_view: {source: viewed, key: shop, ttl: 24h}
+aggregates:
+  views: {from: viewed, key: shop, value: seconds, measures: [count, mean, max], windows: [1h, 6h]}
+features:
+  views_1h: {value: "views.count_1h", dtype: int64, default: 0}
+  mean_6h: {value: "views.mean_6h", dtype: float32}
+  last_seconds: {value: "last_view.seconds", dtype: float32}
+models:
+  m: {kind: xgboost, inputs: [views_1h, mean_6h, last_seconds], output: amount}
+fuse: {value: "m.amount"}
+label: {from: paid, join: [trace], value: amount, scheme: once, attribution: 6h}
+lineages:
+  base: {train: [m], retrain: {samples: 5}}
+"""
+
+
+@dataclass
+class Home:
+    """A folder of state with the stores open for the test's own use."""
+
+    path: Path
+    algorithms: Path
+    B = B
+    appended: int = 0
+    settings: Settings = field(init=False)
+    topics: dict[str, Topic] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.settings = Settings(home=self.path, algorithms=self.algorithms, fsync=False)
+        self.topics = topics(load(self.algorithms / "shop").declaration)
+        self.log = open_log(self.settings)
+        self.tables = open_tables(self.settings)
+        self.registry = open_registry(self.settings)
+
+    def history(self) -> None:
+        """Write a day of history, and the fact that says where it ends."""
+        events = [
+            Event(f"s{i % 3}", "viewed", B - HOUR * 8 + i * MINUTE, i, f"h{i}",
+                  {"shop": f"s{i % 3}", "item": f"i{i}", "seconds": i % 50})
+            for i in range(480)
+        ]  # fmt: skip
+        frame = pl.DataFrame(to_table(self.topics["viewed"], events, 0))
+        day = pl.from_epoch("time", "ms").dt.strftime("%Y-%m-%d")
+        self.tables.append("events/viewed", frame.with_columns(offset=pl.lit(0, pl.Int64), late=pl.lit(False), day=day))
+        self.registry.put_fact("history", {"end": B})
+
+    def append(self, topic: str, *events: Event) -> None:
+        """Append one segment; its wall clock only counts on, so that two homes get the same bytes."""
+        self.appended += 1
+        schema = JOURNAL_TOPIC if topic == JOURNAL else self.topics[topic]
+        self.log.append(topic, to_table(schema, list(events), self.appended))
+
+    def traffic(self, start: int, stop: int) -> None:
+        """Six views, a prediction and most of its payments for every i, a minute apart; a repeated and a late view."""
+        for i in range(start, stop):
+            time = B + i * 10 * MINUTE
+            self.append("viewed", *(self.view(f"v{i}.{k}", time + k * MINUTE, f"s{k % 3}", i + k) for k in range(6)))
+            self.append(JOURNAL, self.prediction(f"t{i}", time + 6 * MINUTE, number=i, degraded=i % 10 == 9))
+            if i >= 3 and i % 5:
+                self.append("paid", self.payment(f"t{i - 3}", time + 7 * MINUTE, float(i)))
+            if i % 4 == 3:
+                self.append(
+                    "viewed", self.view(f"v{i - 1}.0", time, "s0", 1), self.view(f"late{i}", time - HOUR, "s1", 2)
+                )
+
+    def state(self) -> dict[str, Any]:
+        """Everything that must be equal after the same events: online entities, tables, facts."""
+        online = open_online(0, self.settings)
+        with online.read() as read:
+            names = ["worker", "seen", "join/shop", "join_state", *self.built()]
+            entities = {name: read.scan(name) for name in names}
+            outbox = [key for sink in self.sinks() for key, _ in read.scan(f"outbox/{sink}")]
+            position = read.position()
+        online.close()
+        ledger = json.loads(dict(entities["worker"])["ledger"])
+        ledger.pop("generation")
+        entities["worker"] = ledger
+        rows = {
+            name: self.tables.scan(name).filter(pl.col("offset") > 0).collect().sort("offset", "id")
+            if name.startswith("events/")
+            else self.tables.scan(name).collect().sort("offset", "trace")
+            for name in self.sinks()
+            if name != "events/dead_letter" and self.tables.exists(name)
+        }
+        return {
+            "entities": entities,
+            "outbox": outbox,
+            "position": position,
+            "rows": {name: frame.select(sorted(frame.columns)).rows() for name, frame in rows.items()},
+            "fact": self.registry.fact("samples/shop"),
+        }
+
+    def built(self) -> list[str]:
+        """Online tables of windows and rows."""
+        from saima.worker.catalog import catalog, declared
+
+        return sorted(catalog(declared(self.algorithms)).tables)
+
+    def sinks(self) -> list[str]:
+        """Tables that the worker appends to."""
+        return ["events/viewed", "events/paid", "events/dead_letter", "shop/journal", "shop/samples"]
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """A real worker process, in small cycles."""
+        environment = {
+            **os.environ,
+            "SAIMA_HOME": str(self.path),
+            "SAIMA_ALGORITHMS": str(self.algorithms),
+            "SAIMA_FSYNC": "false",
+            "SAIMA_KILL_AT": "",
+            **variables,
+        }
+        command = [sys.executable, "-m", "saima.worker", "--rows", "12", "--drain-seconds", "0.05", *arguments]
+        return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+    @staticmethod
+    def view(identity: str, time: int, shop: str, seconds: int) -> Event:
+        return Event(shop, "viewed", time, 0, identity, {"shop": shop, "item": "i", "seconds": seconds})
+
+    @staticmethod
+    def payment(trace: str, time: int, amount: float | None) -> Event:
+        return Event(trace, "paid", time, 0, f"p-{trace}-{time}", {"trace": trace, "shop": "s0", "amount": amount})
+
+    @staticmethod
+    def prediction(trace: str, time: int, number: int = 0, degraded: bool = False, **more: Any) -> Event:
+        record = {
+            "trace": trace,
+            "attempt": 1,
+            "algorithm": "shop",
+            "version": 3,
+            "lineage": "base",
+            "experiment": None,
+            "arm": None,
+            "unit": trace,
+            "time": time,
+            "answered": time + 5,
+            "items": [],
+            "scores": [0.5],
+            "outputs": {"m.amount": [0.5]},
+            "kept": [0],
+            "weights": [1.0],
+            "whole": True,
+            "degraded": ["views"] if degraded else [],
+            "shadow": False,
+            "override": False,
+            "features": {"views_1h": [number], "mean_6h": [0.1], "last_seconds": [None]},
+            **more,
+        }
+        text = json.dumps(record)
+        return Event(trace, JOURNAL, time, number, f"b:{trace}", {"algorithm": "shop", "trace": trace, "record": text})
+
+    def close(self) -> None:
+        """Close the test's own stores."""
+        self.log.close()
+        self.registry.close()
+
+
+@pytest.fixture
+def algorithms(tmp_path: Path) -> Path:
+    """A folder with the algorithm `shop`."""
+    folder = tmp_path / "algorithms"
+    (folder / "shop").mkdir(parents=True)
+    (folder / "shop" / "algorithm.yaml").write_text(ALGORITHM)
+    return folder
+
+
+@pytest.fixture
+def another(home: Home, tmp_path: Path) -> Iterator[Home]:
+    """A second fresh state of the same algorithms, without history."""
+    made = Home(tmp_path / "another", home.algorithms)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path, algorithms: Path) -> Iterator[Home]:
+    """Fresh state with history."""
+    made = Home(tmp_path / "home", algorithms)
+    made.history()
+    yield made
+    made.close()

@@ -1,0 +1,177 @@
+"""The worker's cycle in this process, on real stores."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from saima.errors import StoreError
+from saima.events import JOURNAL, JOURNAL_TOPIC, Event, to_table
+from saima.features.declaration import Declaration
+from saima.stores import open_online
+from saima.worker import Worker
+
+MINUTE, HOUR = 60_000, 3_600_000
+B = 400_000 * HOUR
+Home = Any  # the fixture's class, in conftest.py
+
+
+def settle(worker: Worker) -> None:
+    while worker.cycle():
+        pass
+    worker.drain()
+
+
+def test_events_become_state_tables_and_samples(home: Home) -> None:
+    home.traffic(0, 40)
+    worker = Worker(home.settings, rows=50)
+    settle(worker)
+    counts = worker.status()["counts"]
+    assert worker.status()["outbox_rows"] == 0
+    assert worker.position == home.log.head()[0]
+    assert counts["duplicates"] == 10
+    assert counts["late"] == 10
+    assert counts["excluded"] == 4
+    samples = home.tables.scan("shop/samples").collect()
+    assert samples.height == counts["samples"] == samples["trace"].n_unique()
+    paid = {f"t{i - 3}": float(i) for i in range(3, 40) if i % 5 and (i - 3) % 10 != 9}
+    assert dict(samples.select("trace", "label").rows()) == paid
+    row = samples.filter(pl.col("trace") == "t5").to_dicts()[0]
+    assert (row["views_1h"], row["last_seconds"], row["score"], row["out.m.amount"]) == (5, None, 0.5, 0.5)
+    assert row["version"] == 3
+    assert samples.schema["mean_6h"] == pl.Float32
+    viewed = home.tables.scan("events/viewed").filter(pl.col("offset") > 0).collect()
+    assert viewed["id"].n_unique() == viewed.height == 40 * 6 + 10
+    assert viewed.filter("late")["id"].str.starts_with("late").all()
+    assert home.tables.scan("shop/journal").collect().height == 40
+    fact = home.registry.fact("samples/shop")
+    assert fact is not None
+    assert fact["count"] == samples.height
+    assert fact["newest_offset"] == samples["offset"].max()
+    worker.close()
+
+
+def test_a_window_reads_history_and_stream_as_one(home: Home) -> None:
+    from saima.features import load
+    from saima.features.extractor import Extractor
+
+    worker = Worker(home.settings)
+    home.append("viewed", home.view("a", B, "s0", 7), home.view("b", B + MINUTE, "s0", 9))
+    settle(worker)
+    extractor = Extractor(load(home.algorithms / "shop"), open_online(0, home.settings))
+    extraction = extractor.extract({"shop": "s0", "item": "i"}, None, None, B + 2 * MINUTE)
+    assert not extraction.degraded
+    assert extraction.position == {0: 2}
+    # One of three shops a minute in the hour before B: floor(q - 1h, 5 min) = B - 1h.
+    assert extraction.features["views_1h"].to_list() == [20 + 2]
+    assert extraction.features["last_seconds"].to_list() == [9.0]
+    worker.close()
+
+
+def test_refused_rows_go_to_the_dead_letters_and_are_counted(home: Home) -> None:
+    worker = Worker(home.settings)
+    home.log.append("nonsense", pa.table({"a": [1, 2]}))
+    home.log.append("viewed", pa.table({"key": ["x"], "time": ["yesterday"]}))
+    rows = to_table(home.topics["viewed"], [home.view("ok", B, "s0", 1), home.view("no", B, "s0", 2)], 5)
+    home.log.append("viewed", rows.set_column(4, "id", pa.array(["ok", None])))
+    home.append(
+        JOURNAL, home.prediction("t1", B), Event("t", JOURNAL, B, 0, "j2", {"algorithm": "shop", "record": "{"})
+    )
+    home.append(JOURNAL, home.prediction("t2", B, features={"views_1h": ["many"], "mean_6h": [1.0]}))
+    home.append(JOURNAL, home.prediction("t3", B, features={"views_1h": [1, 2]}))
+    home.append(JOURNAL, Event("t", JOURNAL, B, 0, "j3", {"algorithm": "nobody", "record": "{}"}))
+    settle(worker)
+    assert worker.status()["counts"]["refused"] == 8
+    assert worker.status()["counts"]["predictions"] == 1
+    letters = home.tables.scan("events/dead_letter").collect().sort("seq")
+    assert letters["key"].to_list() == ["nonsense"] * 2 + ["viewed"] * 2 + [JOURNAL] * 4
+    reasons = letters["reason"].to_list()
+    assert "unknown topic 'nonsense'" in reasons[0]
+    assert "not in the schema of 'viewed'" in reasons[2]
+    assert reasons[3] == "no id"
+    assert "views_1h" in reasons[5]
+    assert "unknown algorithm 'nobody'" in reasons[7]
+    kept = pa.ipc.open_stream(letters["bytes"][0]).read_all()
+    assert kept.to_pylist() == [{"a": 1}]
+    worker.close()
+
+
+def test_a_number_that_never_came_is_no_label(home: Home) -> None:
+    worker = Worker(home.settings)
+    home.append(JOURNAL, home.prediction("t1", B))
+    home.append("paid", home.payment("t1", B + HOUR, None))
+    home.append("paid", home.payment("t9", B + 7 * HOUR, 1.0))
+    settle(worker)
+    counts = worker.status()["counts"]
+    assert (counts["samples"], counts["unlabelled"], counts["pending"]) == (0, 1, 0)
+    worker.close()
+
+
+def test_a_second_worker_of_the_shard_is_fenced(home: Home) -> None:
+    worker = Worker(home.settings)
+    with pytest.raises(StoreError, match="process"):
+        Worker(home.settings)
+    worker.close()
+
+
+def test_without_history_it_says_what_to_do(another: Home) -> None:
+    worker = Worker(another.settings)
+    with pytest.raises(StoreError, match="history"):
+        worker.bootstrap()
+    worker.close()
+
+
+def test_a_state_of_another_log_is_refused(home: Home) -> None:
+    worker = Worker(home.settings)
+    worker.bootstrap()
+    worker.close()
+    home.log.close()
+    for file in (home.path / "log").iterdir():
+        file.unlink()
+    home.__post_init__()
+    again = Worker(home.settings)
+    with pytest.raises(StoreError, match="generation"):
+        again.bootstrap()
+    again.close()
+
+
+def test_a_new_aggregate_is_built_from_the_tables(home: Home, another: Home) -> None:
+    """A restart with a wider declaration ends in the same bytes as having had it from the start."""
+    home.traffic(0, 12)
+    worker = Worker(home.settings)
+    settle(worker)
+    worker.close()
+    file = home.algorithms / "shop" / "algorithm.yaml"
+    more = "  items: {from: viewed, key: item, measures: [count], windows: [6h]}\nfeatures:"
+    file.write_text(file.read_text().replace("features:", more, 1))
+    home.traffic(12, 20)
+    worker = Worker(home.settings)
+    settle(worker)
+    worker.close()
+    wide = another
+    wide.history()
+    wide.traffic(0, 20)
+    worker = Worker(wide.settings, rows=7)
+    settle(worker)
+    worker.close()
+    assert {table for table in wide.state()["entities"] if table.startswith("tile/")}
+    assert home.state() == wide.state()
+
+
+def test_conflicting_sources_are_named(home: Home) -> None:
+    from saima.features import load
+    from saima.worker.catalog import catalog
+
+    shop = load(home.algorithms / "shop").declaration
+    other = json.loads(shop.model_dump_json(by_alias=True))
+    other["sources"]["paid"]["fields"]["amount"] = "int64"
+    with pytest.raises(Exception, match="declare source 'paid' with different fields"):
+        catalog({"shop": shop, "mall": Declaration.model_validate(other)})
+
+
+def test_journal_topic_schema_is_what_the_worker_reads() -> None:
+    assert {"algorithm", "trace", "record"} <= set(JOURNAL_TOPIC.fields)
