@@ -14,6 +14,9 @@ import polars as pl
 
 from saima.features.declaration import Journal
 
+FEW = 16
+"""Up to so many rows are turned into columns here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -43,12 +46,22 @@ def encode(record: Mapping[str, Any], features: pl.DataFrame, kept: Sequence[int
     Polars writes a float32 as the shortest text that reads back to the same float32, and NaN as null.
     """
     rows = features if not features.width or len(kept) == features.height else features[list(kept)]
-    times = [name for name, dtype in rows.schema.items() if dtype == pl.Datetime]
+    times = [name for name, dtype in zip(rows.columns, rows.dtypes, strict=True) if type(dtype) is pl.Datetime]
     if times:
         rows = rows.with_columns(pl.col(times).cast(pl.Int64))
-    columns = rows.select(pl.all().implode()).write_json() if rows.width else "[{}]"
     head = json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return f'{head[:-1]},"features":{columns[1:-1]}}}'.encode()
+    return f'{head[:-1]},"features":{_columns(rows)}}}'.encode()
+
+
+def _columns(rows: pl.DataFrame) -> str:
+    """JSON of the columns by name. For a few rows it is quicker to turn the rows around here than in Polars."""
+    if not rows.width:
+        return "{}"
+    if rows.height > FEW:
+        return rows.select(pl.all().implode()).write_json()[1:-1]
+    written = json.loads(rows.write_json())
+    columns = {name: [row[name] for row in written] for name in rows.columns}
+    return json.dumps(columns, ensure_ascii=False, separators=(",", ":"))
 
 
 def numbers(values: np.ndarray) -> list[float | None]:

@@ -15,7 +15,7 @@ from saima.features.declaration import Journal
 from saima.host.journal import encode, keep, numbers
 
 
-@given(st.lists(st.floats(width=32), min_size=1, max_size=5), st.lists(st.integers(-(2**63), 2**63 - 1), min_size=5))
+@given(st.lists(st.floats(width=32), min_size=1, max_size=20), st.lists(st.integers(-(2**63), 2**63 - 1), min_size=20))
 def test_features_read_back_to_the_same_bits(floats: list[float], integers: list[int]) -> None:
     count = len(floats)
     frame = pl.DataFrame({"f": pl.Series(floats, dtype=pl.Float32), "i": pl.Series(integers[:count], dtype=pl.Int64)})
