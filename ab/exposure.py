@@ -44,7 +44,7 @@ def from_journal(journal: pl.LazyFrame, experiment: str) -> pl.LazyFrame:
     # A cheap look at the text first: most of a record is features, and decoding them all would cost the most.
     rows = journal.filter(pl.col("record").str.contains(f'"{experiment}"', literal=True))
     return (
-        rows.select("trace", record.alias("r"))
+        rows.select(pl.col("trace").cast(pl.String), record.alias("r"))
         .select("trace", *(pl.col("r").struct.field(name) for name in _RECORD.to_schema()))
         .filter(
             (pl.col("experiment") == experiment)

@@ -89,7 +89,8 @@ def prepare(experiment: Experiment, samples: pl.LazyFrame, journal: pl.LazyFrame
     arrived, the same age in every arm, so that slow outcomes (late flights) are not missing from the newest days."""
     name = experiment.experiment
     own = (
-        samples.filter((pl.col("experiment") == name) & (pl.col("arm") != "") & pl.col("label").is_not_null())
+        samples.with_columns(pl.col("unit", "arm", "experiment", "trace").cast(pl.String))
+        .filter((pl.col("experiment") == name) & (pl.col("arm") != "") & pl.col("label").is_not_null())
         .unique(["trace", "item"], keep="first", maintain_order=True)
         .collect()
     )

@@ -40,6 +40,7 @@ def decide(
     if len(seen) < 2:
         missing = ", ".join(name for name in names if name not in seen)
         because = f"Only {seen[0]} has outcomes; without {missing} there is nothing to compare it with."
+        because = " ".join([because, *(check.sentence for check in checks if check.status == "fail")])
         return Verdict("one_arm", "Only one arm has outcomes.", because)
     primary = [effect for effect in effects if effect.declared.role == "primary"]
     if not primary:
