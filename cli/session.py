@@ -52,7 +52,7 @@ class Session:
     @property
     def bootstrapped(self) -> bool:
         """Whether history has been materialized and a version deployed."""
-        return self.registry.deployment().epoch > 0 and self.registry.fact("history") is not None
+        return self.registry.fact(f"bootstrapped/{self.algorithm}") is not None
 
     def bootstrap(self) -> None:
         """Materialize history, features, samples, models, bundles, deployment and report through Dagster."""
@@ -86,13 +86,16 @@ class Session:
         self.supervisor.start(stack.host(self.settings, self.variables))
 
     def start_dagster(self) -> None:
-        """Start Dagster's webserver and daemon."""
+        """Start Dagster's webserver and daemon, on a storage that exists: two that create it at once would clash."""
+        if not (self.settings.home / "dagster" / "history").exists():
+            _create_storage()
         self.supervisor.start(stack.dagster(self.settings, self.variables))
 
     def wait_ready(self, stop: threading.Event) -> None:
-        """Wait until the worker has its state and every host process routes a version."""
+        """Wait until Dagster answers, the worker has its state and every host process routes a version."""
         self._wait("worker", self._worker_runs, stop)
         self._wait("host", self._hosts_route, stop)
+        self._wait("dagster", lambda: _answers(f"{self.dagster_url}/server_info"), stop)
 
     def replayer(self, traffic: Traffic, speed: float) -> Replayer:
         """The client that replays the traffic against this session."""
@@ -109,10 +112,7 @@ class Session:
         return any(status["pid"] == pid and status["state"] == "running" for status in found)
 
     def _hosts_route(self) -> bool:
-        try:
-            if httpx.get(f"{self.host_url}/readyz", timeout=2).status_code != 200:
-                return False
-        except httpx.HTTPError:
+        if not _answers(f"{self.host_url}/readyz"):
             return False
         since = (time.time() - 5) * 1000
         epoch = self.registry.deployment().epoch
@@ -132,6 +132,22 @@ class Session:
                     f"{name} does not come up ({child.last_exit or 'still starting'}); "
                     f"{self.supervisor.log(name)} ends with\n{self.supervisor.tail(name)}"
                 )
+
+
+def _answers(url: str) -> bool:
+    try:
+        return bool(httpx.get(url, timeout=2).status_code == httpx.codes.OK)
+    except httpx.HTTPError:
+        return False
+
+
+def _create_storage() -> None:
+    from dagster import DagsterInstance
+
+    with DagsterInstance.get() as instance:
+        instance.get_runs(limit=1)
+        instance.all_asset_keys()
+        instance.all_instigator_state()
 
 
 def client_replayer(settings: Settings, log: EventLog, traffic: Traffic, speed: float) -> Replayer:

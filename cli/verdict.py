@@ -28,7 +28,8 @@ def summarise(
     assert declared.label is not None
     folder = session.settings.home / "client"
     answered, failed = proof.answers(folder), proof.failures(folder)
-    samples = session.tables.scan(f"{session.algorithm}/samples").collect()
+    every = session.tables.scan(f"{session.algorithm}/samples").collect()
+    samples, history = every.filter(pl.col("offset") > 0), every.filter(pl.col("offset") == 0)
     journal = session.tables.scan(f"{session.algorithm}/journal").collect()
     published = {
         topic: frame.filter((pl.col("time") >= span[0]) & (pl.col("time") < span[1])).select("id", "key", "time")
@@ -37,7 +38,6 @@ def summarise(
     labels = published[declared.label.source].select(trace="key", label_time="time")
     events = {topic: session.tables.scan(f"events/{topic}") for topic in traffic.events}
     parity = check(algorithm, journal, events)
-    history = session.tables.scan(f"{session.algorithm}/history_samples").collect()
     hosts = list(session.registry.statuses("host/").values())
     marks = [mark for mark in session.registry.marks("swap") if mark["publication"] > first]
     worker = next(iter(session.registry.statuses("worker/").values()), {})

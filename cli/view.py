@@ -88,7 +88,7 @@ def errors_by_arm(tables: Tables, algorithm: str, days: list[str]) -> list[dict[
     except StoreError:
         return []
     return (
-        samples.filter(pl.col("day").is_in(days))
+        samples.filter(pl.col("day").is_in(days), pl.col("offset") > 0)
         .group_by("arm")
         .agg(rows=pl.len(), mae=(pl.col("label") - pl.col("score")).abs().mean())
         .sort("arm")
