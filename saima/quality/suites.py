@@ -53,8 +53,10 @@ def _load(path: Path, above: tuple[Path, ...]) -> Suite:
         suite = Suite.model_validate({"name": path.stem, **document})
     except ValidationError as error:
         first = error.errors()[0]
-        message = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise DeclarationError(message, place(first["loc"])) from error
+        # Below `checks` pydantic puts the kind between a check's number and its field.
+        location = tuple(step for i, step in enumerate(first["loc"]) if first["loc"][0] != "checks" or i != 2)
+        message = first["msg"].removeprefix("Value error, ")
+        raise DeclarationError(f"{'.'.join(map(str, location))}: {message}", place(location)) from error
     checks: list[AnyCheck] = []
     for number, name in enumerate(suite.extends):
         found = [folder / f"{name}.yaml" for folder in (path.parent, SHARED) if (folder / f"{name}.yaml").exists()]
