@@ -48,7 +48,7 @@ def test_always_valid_is_wider_and_keeps_the_estimate(experiment: Experiment, sa
     always = effects(rows, sequential)[0].estimate
     assert fixed is not None
     assert always is not None
-    assert (always.effect, always.relative_effect) == (fixed.effect, fixed.relative_effect)
+    assert (always.effect, always.relative_effect) == pytest.approx((fixed.effect, fixed.relative_effect))
     for name in ("lower", "relative_lower"):
         assert getattr(always, name) < getattr(fixed, name)
     for name in ("upper", "relative_upper"):
