@@ -18,12 +18,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from saima.errors import BundleError
-from saima.host.bundle import Scoring
 from saima.host.manifest import (
-    GOLDEN_FEATURES,
-    GOLDEN_INPUTS,
     MANIFEST,
-    Golden,
     Lane,
     Manifest,
     ModelEntry,
@@ -34,6 +30,7 @@ from saima.learning.trainers import trainer
 from saima.settings import ROOT, Settings
 from saima.settings import settings as process_settings
 from saima.stores.interfaces import BundleRow, Registry
+from serving.staging import stage_golden, stage_sources
 
 if TYPE_CHECKING:
     from saima.features.algorithm import Algorithm
@@ -53,7 +50,6 @@ RUNTIME = (
     "deltalake",
     "starlette",
     "httpx",
-    "prometheus-client",
     "xgboost-cpu",
     "xgboost",
     "tensorflow-cpu",
@@ -61,14 +57,6 @@ RUNTIME = (
 )
 """Distributions that a Bento's image installs, each in the version that is installed here, if it is."""
 
-SERVICE = '''"""The service of one bundle: what `bentoml serve` runs."""
-
-from serving.service import make_service
-
-service = make_service("{algorithm}")
-'''
-
-_SOURCES = (".py", ".yaml", ".yml", ".json", ".txt", ".csv", ".typed")
 _building = threading.Lock()
 
 
@@ -116,8 +104,9 @@ def build(
     ):
         stage = Path(work)
         entries = {name: _store_model(algorithm.name, name, model, home) for name, model in models.items()}
-        _stage_sources(stage, algorithm)
-        answers = _stage_golden(stage, algorithm, models, golden, parameters)
+        stage_sources(stage, algorithm)
+        loaded = {name: trainer(model.kind).load(model.directory) for name, model in models.items()}
+        answers = stage_golden(stage, algorithm, loaded, golden, parameters)
         manifest = Manifest(
             algorithm=algorithm.name,
             lineage=lineage,
@@ -191,61 +180,6 @@ def _store_model(algorithm: str, name: str, model: TrainedModel, home: Path) -> 
         with bentoml.models.create(tag, labels={"algorithm": algorithm, "model": name, "kind": model.kind}) as created:
             shutil.copytree(model.directory, created.path, dirs_exist_ok=True)
     return ModelEntry(kind=model.kind, tag=tag, digest=digest, facts=dict(model.facts))
-
-
-def _stage_sources(stage: Path, algorithm: Algorithm) -> None:
-    """Copy what the version runs on: the engine, the service factory, the declaration and what it shares."""
-    _copy(ROOT / "saima", stage / "saima")
-    (stage / "serving").mkdir()
-    for name in ("__init__.py", "service.py"):
-        shutil.copyfile(ROOT / "serving" / name, stage / "serving" / name)
-    folder = stage / "algorithms" / algorithm.name
-    _copy(algorithm.directory, folder, skip=("experiments", "expectations"))
-    shared = algorithm.directory.parent / "shared"
-    if shared.is_dir():
-        _copy(shared, stage / "algorithms" / "shared")
-    (stage / "service.py").write_text(SERVICE.format(algorithm=algorithm.name))
-
-
-def _copy(source: Path, target: Path, skip: tuple[str, ...] = ()) -> None:
-    for path in sorted(source.rglob("*")):
-        relative = path.relative_to(source)
-        if path.is_file() and path.suffix in _SOURCES and relative.parts[0] not in skip:
-            (target / relative).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target / relative)
-
-
-def _stage_golden(
-    stage: Path,
-    algorithm: Algorithm,
-    models: Mapping[str, TrainedModel],
-    inputs: pl.DataFrame | None,
-    parameters: Sequence[Mapping[str, Any]],
-) -> list[Golden]:
-    """Answer the golden rows, all at once and the first one alone, from the models' own files."""
-    schema = algorithm.plan.input_schema()
-    if inputs is None:
-        inputs = pl.DataFrame({name: [None] for name in schema}, schema=schema)
-    missing = [name for name in schema if name not in inputs.columns]
-    if missing:
-        raise BundleError(f"golden rows lack {', '.join(missing[:5])} ({len(missing)} columns of the plan's inputs)")
-    inputs = inputs.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
-    features = algorithm.plan.evaluate(inputs)
-    (stage / GOLDEN_INPUTS).parent.mkdir()
-    inputs.write_ipc(stage / GOLDEN_INPUTS)
-    features.write_ipc(stage / GOLDEN_FEATURES)
-    loaded = {name: trainer(model.kind).load(model.directory) for name, model in models.items()}
-    scoring = Scoring(algorithm, loaded)
-    return [
-        Golden(
-            start=0,
-            rows=rows,
-            parameters=dict(chosen),
-            scores=scoring.score(features.head(rows), chosen).score.tolist(),
-        )
-        for chosen in parameters
-        for rows in sorted({1, features.height})
-    ]
 
 
 def _build_bento(stage: Path, algorithm: Algorithm, version: str, entries: Mapping[str, ModelEntry]) -> None:

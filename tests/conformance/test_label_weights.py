@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,12 @@ import pytest
 
 from saima.learning import labels
 
-CASES = json.loads((Path(__file__).parent / "cases" / "label_weights.json").read_text())["cases"]
+from .conftest import read_cases
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    cases = read_cases(metafunc.config, "label_weights.json")
+    metafunc.parametrize("case", cases, ids=[case["id"] for case in cases])
 
 
 def fnw(given: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +95,6 @@ METHODS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
 def test_weights(case: dict[str, Any]) -> None:
     assert case["method"] in METHODS, f"unknown method '{case['method']}' in case {case['id']}"
     found = METHODS[case["method"]](case["input"])
