@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from saima.features.check import key_column, request_columns
 from saima.features.expression import Scope, compile_expression, convert
-from saima.features.nodes import Column, Node, Side, column, resource, walk
+from saima.features.nodes import Column, Node, Side, column, join_sides, resource, walk
 from saima.features.operators import OPERATORS
 from saima.features.operators.conversion import implicit
 from saima.features.plan import Computed, Plan, make_plan
@@ -82,11 +82,11 @@ def _reach(declaration: Declaration, vocabularies: Mapping[str, Vocabulary]) -> 
         bare.setdefault(plain, []).append(name)
     reach.names["request.time"] = column("request.time", TIMESTAMP, "request")
     for name, table in declaration.tables.items():
-        side: Side = "item" if table.side == "item" else "request"
+        side = _side(declaration, table)
         for field_, dtype in table_columns(table, declaration.sources[table.source]).items():
             reach.names[f"{name}.{field_}"] = column(f"{name}.{field_}", dtype, side)
     for name, aggregate in declaration.aggregates.items():
-        side = "item" if aggregate.side == "item" else "request"
+        side = _side(declaration, aggregate)
         value = parse_type(declaration.sources[aggregate.source].fields[aggregate.value]) if aggregate.value else None
         for measure in aggregate.measures:
             for window in aggregate.windows:
@@ -151,21 +151,26 @@ def _plan(declaration: Declaration, computed: list[Computed], vocabularies: Mapp
             field_: dtype for field_, dtype in table_columns(table, source).items() if f"{name}.{field_}" in read
         }
         if columns:
-            side: Side = "item" if table.side == "item" else "request"
-            tables[name] = TableRead(name, table, source, _keys(declaration, table), columns, side)
+            tables[name] = TableRead(name, table, source, _keys(declaration, table), columns, _side(declaration, table))
     aggregates: dict[str, AggregateRead] = {}
     for name, aggregate in declaration.aggregates.items():
         pairs = [(m, w) for m in aggregate.measures for w in aggregate.windows if f"{name}.{m}_{w}" in read]
         if pairs:
-            side = "item" if aggregate.side == "item" else "request"
             types: tuple[Type, ...] = tuple(read[f"{name}.{m}_{w}"] for m, w in pairs)
             source = declaration.sources[aggregate.source]
             keys = _keys(declaration, aggregate)
-            aggregates[name] = AggregateRead(name, aggregate, source, keys, tuple(pairs), types, side)
+            aggregates[name] = AggregateRead(
+                name, aggregate, source, keys, tuple(pairs), types, _side(declaration, aggregate)
+            )
     fields = {name: parse_type(text) for name, text in request_columns(declaration).items() if name in read}
     return make_plan(
         features=computed, request_fields=fields, tables=tables, aggregates=aggregates, vocabularies=vocabularies
     )
+
+
+def _side(declaration: Declaration, reader: Any) -> Side:
+    """Side of what is read by a key: the cross of its fields' sides."""
+    return join_sides(["item" if name.startswith("item.") else "request" for name in _keys(declaration, reader)])
 
 
 def _keys(declaration: Declaration, reader: Any) -> tuple[str, ...]:

@@ -1,0 +1,205 @@
+"""Plans: stages, sides, lineage, hash; the same values for one row and for many."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from saima.errors import SaimaError
+from saima.features import explain, json_schema, load
+from saima.features.plan import Plan
+from saima.features.types import TIMESTAMP, Type, parse_type, series
+
+ROOT = Path(__file__).resolve().parents[3]
+FLIGHTS = load("flight_delay")
+RANKING = load("fashion_ranking")
+
+FLOATS = st.one_of(
+    st.none(), st.floats(width=64), st.sampled_from([0.0, -0.0, 1.0, 250.0, 1e300, -1e300, float("inf"), float("nan")])
+)
+INTEGERS = st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1), st.integers(-5, 5))
+TEXTS = st.one_of(st.none(), st.sampled_from(["EWR", "AA", "UA", "", "N1", "é", "中文"]), st.text(max_size=40))
+TIMES = st.one_of(st.none(), st.integers(-(10**12), 4 * 10**12))
+
+
+def values(dtype: Type) -> st.SearchStrategy[Any]:
+    if dtype.element is not None:
+        return st.one_of(st.none(), st.lists(values(dtype.element), max_size=4))
+    if dtype.name == "float32":
+        return st.one_of(st.none(), st.floats(width=32))
+    return {"float64": FLOATS, "int64": INTEGERS, "string": TEXTS, "timestamp": TIMES}[dtype.name]
+
+
+def input_types(plan: Plan) -> dict[str, Type]:
+    types = {"request.time": TIMESTAMP, **plan.request_fields}
+    for table in plan.tables.values():
+        types |= {f"{table.name}.{name}": dtype for name, dtype in table.columns.items()}
+    for aggregate in plan.aggregates.values():
+        types |= aggregate.columns
+    return types
+
+
+@st.composite
+def frames(draw: st.DrawFn, plan: Plan, rows: int) -> pl.DataFrame:
+    columns = [
+        series(name, draw(st.lists(values(dtype), min_size=rows, max_size=rows)), dtype)
+        for name, dtype in input_types(plan).items()
+    ]
+    return pl.DataFrame(columns)
+
+
+def test_output_is_the_declared_features() -> None:
+    plan = FLIGHTS.plan
+    frame = pl.DataFrame(schema=plan.input_schema())
+    result = plan.evaluate(frame)
+    assert result.schema == {name: dtype.polars for name, dtype in plan.features.items()}
+    assert list(result.columns) == list(FLIGHTS.declaration.features)
+    assert result.height == 0
+
+
+@pytest.mark.parametrize("plan", [FLIGHTS.plan, RANKING.plan], ids=["flights", "ranking"])
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_a_row_alone_and_among_many_and_lazily_is_the_same_bit_for_bit(plan: Plan, data: st.DataObject) -> None:
+    frame = data.draw(frames(plan, 3))
+    many = plan.evaluate(pl.concat([frame] * 12))
+    alone = pl.concat([plan.evaluate(frame[row]) for row in range(3)])
+    assert_frame_equal(many[:3], alone, check_exact=True)
+    assert_frame_equal(many[-3:], alone, check_exact=True)
+    assert_frame_equal(plan.evaluate(frame), alone, check_exact=True)
+    assert_frame_equal(plan.evaluate_lazy(frame.lazy()).collect(), alone, check_exact=True)
+
+
+def test_columns_in_another_order_and_more_of_them_change_nothing() -> None:
+    plan = FLIGHTS.plan
+    frame = pl.DataFrame([series(name, [None, None], dtype) for name, dtype in input_types(plan).items()])
+    shuffled = frame.select(reversed(frame.columns)).with_columns(pl.lit(1).alias("trace"))
+    assert_frame_equal(plan.evaluate(frame), plan.evaluate(shuffled))
+
+
+def test_a_missing_column_and_another_type_are_named() -> None:
+    plan = FLIGHTS.plan
+    frame = pl.DataFrame([series(name, [None], dtype) for name, dtype in input_types(plan).items()])
+    with pytest.raises(SaimaError, match=r"'weather\.temp'"):
+        plan.evaluate(frame.drop("weather.temp"))
+    with pytest.raises(SaimaError, match=r"'request\.carrier' is Int64; the declaration wants String"):
+        plan.evaluate(frame.with_columns(pl.lit(5, dtype=pl.Int64).alias("request.carrier")))
+
+
+def test_null_columns_and_integer_times_are_taken() -> None:
+    plan = FLIGHTS.plan
+    frame = pl.DataFrame({name: [None] for name in plan.input_schema()})
+    departure = frame.with_columns(pl.lit(1364774400000).alias("request.scheduled_departure"))
+    assert plan.evaluate(departure)["departure_hour"].to_list() == [20]
+    assert plan.evaluate(frame)["departure_hour"].to_list() == [0]
+
+
+def test_lineage_goes_through_features_to_inputs() -> None:
+    plan = RANKING.plan
+    assert plan.lineage["affinity_share"] == ["user.affinity", "item.place"]
+    assert plan.lineage["item_trend"] == [
+        "clicked_item.count_1h", "shown_item.count_1h", "clicked_item.count_1d", "shown_item.count_1d",
+    ]  # fmt: skip
+
+
+def test_sides_follow_the_keys_of_what_is_read() -> None:
+    sides = {name: stage.side for stage in RANKING.plan.stages for name in stage.names}
+    assert sides["segment_id"] == "request"
+    assert sides["brand_id"] == "item"
+    assert sides["item_rate_6h"] == "item"
+    assert sides["affinity_item"] == "cross"
+    assert RANKING.plan.aggregates["shown_segment"].side == "cross"
+
+
+def test_only_what_is_named_is_read() -> None:
+    plan = FLIGHTS.plan
+    assert "wind_dir" not in plan.tables["weather"].columns
+    assert plan.tables["last_leg"].keys == ("request.tailnum",)
+    assert plan.aggregates["dep_route"].keys == ("request.origin", "request.carrier")
+    assert ("mean", "1h") in plan.aggregates["dep_route"].measures
+
+
+def test_hash_and_digest_are_the_same_in_another_process() -> None:
+    program = "from saima.features import load; a = load('flight_delay'); print(a.plan.hash, a.digest)"
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == [FLIGHTS.plan.hash, FLIGHTS.digest]
+
+
+def test_a_changed_default_changes_the_hash_and_an_unused_field_does_not(tmp_path: Path) -> None:
+    base = (Path(__file__).parent / "shop.yaml").read_text("utf-8")
+    directory = tmp_path / "shop"
+    directory.mkdir()
+    (directory / "tags.txt").write_text("red\n")
+
+    def hash_of(text: str) -> str:
+        (directory / "algorithm.yaml").write_text(text)
+        return load(directory).plan.hash
+
+    assert hash_of(base) != hash_of(base.replace("dtype: float32, default: 0.0", "dtype: float32, default: 0.1"))
+    assert hash_of(base) == hash_of(base.replace("lng: float64", "latitude: float64"))
+
+
+def test_explain_shows_stages_sides_and_lineage() -> None:
+    text = explain(FLIGHTS.plan)
+    assert "84 features" in text
+    assert "stage 0 [request]" in text
+    assert "wind_component <- weather.wind_gust, weather.wind_speed" in text
+    assert "windows   dep_route [request] by request.origin, request.carrier" in text
+
+
+def test_the_schema_knows_the_fields() -> None:
+    schema = json_schema()
+    assert {"features", "aggregates", "lineages"} <= set(schema["properties"])
+    assert "from" in schema["$defs"]["Aggregate"]["properties"]
+
+
+def test_type_texts() -> None:
+    for text in ("list<list<int64>>", "map<string,map<string,float64>>", "vector<float32,8>", "decimal(2)"):
+        assert str(parse_type(text)) == text
+
+
+def test_shared_features_are_taken_in_once_and_their_errors_point_into_their_file(tmp_path: Path) -> None:
+    (tmp_path / "shared" / "features").mkdir(parents=True)
+    shared = tmp_path / "shared" / "features" / "hours.yaml"
+    shared.write_text("features:\n  local_hour: {value: 'hour(asked)', dtype: int64, default: 0}\n")
+    directory = tmp_path / "shop"
+    directory.mkdir()
+    (directory / "tags.txt").write_text("red\n")
+    base = (Path(__file__).parent / "shop.yaml").read_text("utf-8")
+    (directory / "algorithm.yaml").write_text(base.replace("algorithm: shop\n", "algorithm: shop\nuse: [hours]\n"))
+    assert load("shop", tmp_path).plan.lineage["local_hour"] == ["request.asked"]
+    shared.write_text("features:\n  local_hour: {value: 'hour(askd)', dtype: int64, default: 0}\n")
+    with pytest.raises(
+        SaimaError, match=r"^shared/features/hours.yaml:2:29: unknown name 'askd' \(did you mean 'asked'"
+    ):
+        load("shop", tmp_path)
+    shared.write_text("features:\n  sold: {value: 'hour(asked)', dtype: int64, default: 0}\n")
+    with pytest.raises(SaimaError, match=r"algorithm.yaml:2:7: 'features.sold' of .* is already declared"):
+        load("shop", tmp_path)
+
+
+def test_an_algorithm_brings_its_own_operators(tmp_path: Path) -> None:
+    directory = tmp_path / "shop"
+    directory.mkdir()
+    (directory / "tags.txt").write_text("red\n")
+    base = (Path(__file__).parent / "shop.yaml").read_text("utf-8")
+    (directory / "algorithm.yaml").write_text(base.replace('"item.price > 10"', '"twice(item.price) > 10"'))
+    (directory / "operators.py").write_text(
+        "from saima.features.operators.base import operator\n\n\n"
+        "@operator(x='float', returns='float64', lower=lambda _, x: x * 2.0)\n"
+        "def twice(x):\n    return x * 2.0\n"
+    )
+    algorithm = load(directory)
+    row = {"item.price": 6.0}
+    assert algorithm.plan.reference({**dict.fromkeys(algorithm.plan.input_schema()), **row})["dear"] is True
+    (directory / "operators.py").write_text("def broken(:\n")
+    with pytest.raises(SaimaError, match=r"algorithms/shop/operators.py:1:\d+: not Python"):
+        load(directory)
