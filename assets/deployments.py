@@ -1,5 +1,7 @@
 """One deployment a lineage: routes its new version by compare-and-set on the epoch."""
 
+from typing import Any
+
 import dagster as dg
 from pydantic import Field
 
@@ -38,8 +40,14 @@ def deployment(algorithm: Algorithm, lineage: str) -> dg.AssetsDefinition:
         retrains.end(registry, this, outcome, training.document(f"learned_{lineage}"), row.publication)
         retrains.tidy(stores.settings.home / "training" / name, keep=training.folder)
         context.log.info(f"publication {row.publication} of {lineage}: {outcome}; {reason}")
-        shown = {"outcome": outcome, "reason": reason, "publication": row.publication, "tag": row.tag, "epoch": epoch}
-        return dg.Output(None, metadata={**shown, **_plots(training, lineage)})
+        shown: dict[str, Any] = {
+            "outcome": outcome,
+            "reason": reason,
+            "publication": row.publication,
+            "tag": row.tag,
+            "epoch": epoch,
+        }
+        return dg.Output(None, metadata={**shown, "tag": row.tag, **_plots(training, lineage)})
 
     return dg.asset(
         key=keys.key(name, f"deployment_{lineage}"),

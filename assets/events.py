@@ -52,8 +52,8 @@ def _history(algorithm: Algorithm, recording: Recording, topic: str, source: Sou
             day=pl.from_epoch("time", "ms").dt.strftime("%Y-%m-%d"),
         )
         stores.registry.put_fact("history", {"end": recording.end})
-        yield dg.Output(rows, metadata={"dagster/row_count": rows.height, "by_day": plots.by_day(rows, topic)})
-        yield from gates.results(algorithm, asset, f"events/{topic}", rows)
+        yield dg.Output(rows)
+        yield from gates.results(algorithm, asset, f"events/{topic}", rows, {"by_day": plots.by_day(rows, topic)})
 
     return history
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
@@ -39,21 +39,34 @@ def specs(algorithm: Algorithm, asset: dg.AssetKey, table: str) -> list[dg.Asset
     ]
 
 
-def results(algorithm: Algorithm, asset: dg.AssetKey, table: str, rows: pl.DataFrame) -> Iterator[dg.AssetCheckResult]:
-    """Outcome of every suite of the table on these rows."""
+def results(
+    algorithm: Algorithm,
+    asset: dg.AssetKey,
+    table: str,
+    rows: pl.DataFrame,
+    shown: Mapping[str, Any] | None = None,
+    whole: bool = True,
+) -> Iterator[dg.AssetCheckResult]:
+    """Outcome of every suite of the table on these rows.
+
+    `shown` is more metadata: a check is one record a run, where a partitioned asset has one a partition. Where the rows
+    are not the table's `whole` columns, checks of the others are left out.
+    """
     for suite in suites(algorithm, table):
-        breaches = gate(suite, rows)
+        checks = [check for check in suite.checks if whole or set(check.columns_read) <= set(rows.columns)]
+        breaches = gate(suite.model_copy(update={"checks": checks}), rows)
         blocking = [breach for breach in breaches if breach.blocking]
         yield dg.AssetCheckResult(
             passed=not breaches,
             asset_key=asset,
             check_name=_name(suite),
             severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
-            description="; ".join(map(str, breaches)) or f"{len(suite.checks)} expectations hold",
+            description="; ".join(map(str, breaches)) or f"{len(checks)} expectations hold",
             metadata={
                 "rows": rows.height,
-                "expectations": len(suite.checks),
+                "expectations": len(checks),
                 "breaches": [str(each) for each in breaches],
+                **(shown or {}),
             },
         )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -38,8 +40,7 @@ class Recording:
 
     def events(self, datasets: Path) -> dict[str, pl.LazyFrame]:
         """Recorded events by topic: key, type, time, seq, id and the topic's fields."""
-        frames: dict[str, pl.LazyFrame] = self.module.recorded_events(datasets)
-        return frames
+        return _events(self.module.recorded_events, datasets)
 
 
 def recording(directory: Path, declaration: Declaration) -> Recording | None:
@@ -68,6 +69,12 @@ def request_topic(declaration: Declaration) -> str:
         f"algorithm '{declaration.algorithm}': no source holds all request fields ({', '.join(sorted(needed))}), so "
         "its recorded events cannot be turned into requests"
     )
+
+
+@cache
+def _events(recorded_events: Callable[[Path], dict[str, pl.LazyFrame]], datasets: Path) -> dict[str, pl.LazyFrame]:
+    """The recording, derived once in a run that loads several of its topics."""
+    return recorded_events(datasets)
 
 
 def _day(time: int) -> str:

@@ -13,8 +13,11 @@ from saima.settings import settings
 def definitions() -> dg.Definitions:
     """Definitions of the algorithms under the settings' folder."""
     found = [(each, jobs_of(each)) for each in all_assets(settings().algorithms)]
+    assets: list[dg.AssetsDefinition | dg.AssetSpec] = []
+    for each, _ in found:
+        assets += [*each.specs, *each.definitions]
     return dg.Definitions(
-        assets=[asset for each, _ in found for asset in (*each.specs, *each.definitions)],
+        assets=assets,
         asset_checks=[check for each, _ in found for check in each.checks],
         jobs=[compact_tables, *(job for _, jobs in found for job in jobs)],
         sensors=[failed_runs, cancelled_runs, *(sensor for each, jobs in found for sensor in sensors_of(each, jobs))],

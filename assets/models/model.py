@@ -28,13 +28,10 @@ def model(algorithm: Algorithm, name: str) -> dg.AssetsDefinition:
     declared = algorithm.declaration.models[name]
     lineages = [lineage for lineage, each in algorithm.declaration.lineages.items() if name in each.train]
     asset = keys.key(algorithm.name, name)
-    config_class = config_of(name, declared)
     table = f"{algorithm.name}/{SAMPLES}"
 
     def train(
-        context: dg.AssetExecutionContext,
-        config: config_class,
-        stores: Stores,  # type: ignore[valid-type]
+        context: dg.AssetExecutionContext, config: TrainingConfig, stores: Stores
     ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
         registry, tables = stores.registry, stores.tables
         begun = retrains.begin(context, registry, algorithm.declaration)
@@ -50,13 +47,14 @@ def model(algorithm: Algorithm, name: str) -> dg.AssetsDefinition:
         )
         spec = spec_of(algorithm.declaration, name, config.seed, config.settings())
         samples = training.read(tables, spec.features)
-        yield from gates.results(algorithm, asset, f"{algorithm.name}/training", samples)
+        yield from gates.results(algorithm, asset, table, samples, whole=False)
         result = learn(training, samples, spec, config, champions)
         for lineage in mine:
             registry.put_fact(f"training/{algorithm.name}/{lineage}/{name}", {"folder": str(training.folder)})
         urgent = any(each.urgent for each in begun)
         yield dg.Output(None, metadata=result.shown if urgent else {**result.shown, **_plots(result, spec)})
 
+    train.__annotations__["config"] = config_of(name, declared)  # the Launchpad shows the declared settings
     return dg.asset(
         key=asset,
         deps=[keys.key(algorithm.name, SAMPLES)],
@@ -67,7 +65,7 @@ def model(algorithm: Algorithm, name: str) -> dg.AssetsDefinition:
         "they are learned; the evaluation of each lineage judges those predictions.",
         code_version=algorithm.plan.hash[:12],
         metadata={"features": list(spec_of(algorithm.declaration, name).features), "lineages": lineages},
-        check_specs=gates.specs(algorithm, asset, f"{algorithm.name}/training"),
+        check_specs=gates.specs(algorithm, asset, table),
     )(train)
 
 

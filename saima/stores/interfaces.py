@@ -125,6 +125,10 @@ class Tables(Protocol):
 
     def version(self, name: str) -> int: ...
 
+    def names(self) -> list[str]:
+        """Names of all tables, sorted."""
+        ...
+
     def compact(self, name: str) -> None: ...
 
 
