@@ -50,8 +50,6 @@ def declaration(names: tuple[str, ...]) -> None:
 @click.option("--rows", default=0, show_default="all", help="Only so many of the newest journalled requests.")
 def parity(algorithm: str, rows: int) -> None:
     """Recompute journalled features as of their logged positions and compare them bit by bit."""
-    import polars as pl
-
     from saima.features import load
     from saima.features.parity import check as compare
     from saima.stores import open_tables
@@ -77,11 +75,10 @@ def parity(algorithm: str, rows: int) -> None:
         f"{found.rows:,} rows x {found.features} features: {found.mismatches:,} mismatches, "
         f"{found.missing:,} missing, {found.extra:,} extra; staleness {staleness or 'not measured'}"
     )
-    worst = pl.DataFrame(
-        {"feature": list(found.largest), "largest": [float(value) for value in found.largest.values()]},
-        schema={"feature": pl.String, "largest": pl.Float64},
-    )
-    for name, value in worst.filter(pl.col("largest") != 0).sort("largest", descending=True).head(10).iter_rows():
+    for reason, count in found.skipped.items():
+        click.echo(f"  {count:,} not compared: {reason}")
+    worst = sorted(found.largest.items(), key=lambda pair: -pair[1])
+    for name, value in [pair for pair in worst if pair[1]][:10]:
         click.echo(f"  {name}: differs by up to {value:g}")
     if found.mismatches or found.missing or found.extra or not found.rows:
         raise click.ClickException("served and recomputed features differ" if found.rows else "no row was compared")

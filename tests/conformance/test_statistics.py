@@ -22,9 +22,14 @@ HERE = Path(__file__).parent / "cases"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    folder = Path(metafunc.config.getoption("--conformance", None) or HERE)
-    cases = json.loads((folder / "statistics.json").read_text())["cases"]
-    metafunc.parametrize("case", [{**case, "folder": folder} for case in cases], ids=[case["id"] for case in cases])
+    more = metafunc.config.getoption("--conformance", None)
+    cases = [
+        {**case, "folder": folder}
+        for folder in (HERE, *([Path(more)] if more else []))
+        if (folder / "statistics.json").is_file()
+        for case in json.loads((folder / "statistics.json").read_text())["cases"]
+    ]
+    metafunc.parametrize("case", cases, ids=[case["id"] for case in cases])
 
 
 def options(case: Case, **known: Any) -> Result:
