@@ -61,8 +61,9 @@ def lines(found: dict[str, Any], now: int) -> list[str]:
         counts = worker.get("counts", {})
         text.append(
             f"{name} {_alive(worker, now)} {worker.get('state', '')}: "
-            f"position {worker.get('position', {}).get('0', 0):,}, {worker.get('lag_events', 0):,} behind, watermark {_moment(worker.get('watermark'))}, "
-            f"visible p99 {_ms(worker.get('visible_p99_ms'))}, samples {counts.get('samples', 0):,}"
+            f"position {worker.get('position', {}).get('0', 0):,}, {worker.get('lag_events', 0):,} behind, "
+            f"watermark {_moment(worker.get('watermark'))}, visible p99 {_ms(worker.get('visible_p99_ms'))}, "
+            f"samples {counts.get('samples', 0):,}"
         )
     for name, host in found["hosts"].items():
         error = f", ERROR {host['error']}" if host.get("error") else ""
