@@ -76,7 +76,7 @@ def test_the_gate_and_great_expectations_agree(rows: list[tuple[Any, ...]], inte
 
 
 @pytest.mark.full
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(**FRAMES)
 def test_the_gate_and_great_expectations_agree_in_full(rows: list[tuple[Any, ...]], integer: Any, real: Any) -> None:
     agree(rows, integer, real)
