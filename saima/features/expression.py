@@ -19,7 +19,7 @@ from saima.features.nodes import (
 )
 from saima.features.operators import OPERATORS
 from saima.features.operators.base import CONSTANT_KINDS, Operator, TypeFault
-from saima.features.operators.conversion import cast
+from saima.features.operators.conversion import coerce
 from saima.features.syntax import Apply, ExpressionError, Name, Tree, nearest, parse
 from saima.features.syntax import Constant as LiteralTree
 from saima.features.types import BOOL, FLOAT64, INT64, NULL, STRING, TIMESTAMP, Type, list_of, narrow, type_of
@@ -82,7 +82,7 @@ def convert(node: Node, dtype: Type, column: int = 1) -> Node:
         return node
     if isinstance(node, Constant) and node.type == NULL:
         return constant(None, dtype)
-    return make_call(cast, {"x": [node]}, {"dtype": str(dtype)}, [column], column)
+    return make_call(coerce, {"x": [node]}, {"dtype": str(dtype)}, [column], column)
 
 
 def interpret(node: Node, row: Mapping[str, Any]) -> Any:
@@ -134,6 +134,9 @@ def _compile(tree: Tree, scope: Scope) -> Node:
     constants: dict[str, Any] = {}
     columns: list[int] = []
     for parameter, given in trees.items():
+        if operator.kinds[parameter] == "constant" and isinstance(given[0], LiteralTree):
+            constants[parameter] = given[0].value
+            continue
         compiled = [_compile(item, scope) for item in given]
         if operator.kinds[parameter] in CONSTANT_KINDS:
             constants[parameter] = _constant(operator, parameter, compiled[0], given[0].column)

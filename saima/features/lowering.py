@@ -58,15 +58,18 @@ def _lower(node: Node, columns: Mapping[str, str], tame: bool) -> tuple[pl.Expr,
         raise SaimaError(f"'{node.key}' cannot be computed")
     operator = node.operator
     exprs: list[pl.Expr] = []
+    unchecked = False
     for arg in node.args:
         expr, dirty = _lower(arg, columns, tame)
         exprs.append(_clean(expr) if dirty and not operator.propagates else expr)
+        unchecked = unchecked or (dirty and operator.propagates and node.type.is_float)
     if node.mapped:
         return _mapped(node, exprs), False
     expr = operator.lower(node, *exprs)
     if node.type.name == "list" and not operator.hidden:
         return expr.fill_null(empty_list(node.type)), False
-    return expr, operator.finite and node.type.is_float and not (tame and node.bits <= _SAFE_BITS[node.type.name])
+    may_overflow = operator.finite and node.type.is_float and not (tame and node.bits <= _SAFE_BITS[node.type.name])
+    return expr, unchecked or may_overflow
 
 
 def _column(node: Column, tame: bool) -> pl.Expr:

@@ -261,7 +261,7 @@ def with_default(expr: pl.Expr, feature: Computed) -> pl.Expr:
 def _trivial(node: Node) -> bool:
     if not isinstance(node, Call):
         return True
-    return node.operator.name in ("cast", "negate", "is_null") and _trivial(node.args[0])
+    return node.operator.name in ("cast", "as", "negate", "is_null") and _trivial(node.args[0])
 
 
 def _shared(features: Iterable[Computed]) -> dict[str, Node]:

@@ -137,7 +137,7 @@ def _closure(node: Node, cells: Mapping[str, int]) -> Closure:
         return lambda row: row[at]
     if not isinstance(node, Call):
         raise TypeError(type(node))
-    if node.operator.name == "cast" and node.type.is_float and node.args[0].type.is_number:
+    if node.operator.name in ("cast", "as") and node.type.is_float and node.args[0].type.is_number:
         return _to_float(_closure(node.args[0], cells), narrow if node.type.name == "float32" else float)
     args = [_closure(arg, cells) for arg in node.args]
     run = _bound(node)

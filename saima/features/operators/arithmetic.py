@@ -104,7 +104,11 @@ def _whole_divisor(call: Call) -> bool:
 
 
 def _from_int(node: Any) -> bool:
-    return getattr(node, "operator", None) is not None and node.operator.name == "cast" and node.args[0].type == INT64
+    return (
+        getattr(node, "operator", None) is not None
+        and node.operator.name in ("cast", "as")
+        and node.args[0].type == INT64
+    )
 
 
 def _divide_bits(call: Call) -> float:
@@ -274,7 +278,7 @@ def pow_(a: Number, b: Number) -> Number | None:
     name="negate", x="number", returns=lambda call: call.arg("x").type, propagates=True, hidden=True,
     bits=lambda call: call.arg("x").bits,
     lower=lambda call, x: -x if not _is_int(call) or call.arg("x").bits < 63
-    else (-(x.cast(pl.Int128))).cast(pl.Int64, strict=False), exact=True,
+    else (pl.lit(0, dtype=pl.Int128) - x.cast(pl.Int128)).cast(pl.Int64, strict=False), exact=True,
 )  # fmt: skip
 def negate(x: Number) -> Number | None:
     """-x.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -12,6 +13,7 @@ from saima.features.nodes import magnitude
 from saima.features.operators.base import TypeFault, operator
 from saima.features.types import (
     BOOL,
+    FLOAT32,
     FLOAT64,
     INT64,
     INT64_MAX,
@@ -134,6 +136,9 @@ def _convert(x: pl.Expr, source: Type, target: Type) -> pl.Expr:
         return pl.when(x).then(pl.lit("true")).when(x.not_()).then(pl.lit("false"))
     if target == BOOL:
         return pl.when(x == 1).then(pl.lit(True)).when(x == 0).then(pl.lit(False))
+    if source == FLOAT64 and target == FLOAT32:
+        narrowed = x.cast(pl.Float32)
+        return pl.when(narrowed.is_finite() | x.is_infinite()).then(narrowed)
     if source == TIMESTAMP and target == STRING:
         return x.cast(pl.Int64).cast(pl.String)
     return x.cast(target.polars, strict=False)
@@ -142,10 +147,7 @@ def _convert(x: pl.Expr, source: Type, target: Type) -> pl.Expr:
 def _elements(x: pl.Expr, source: Type, target: Type) -> pl.Expr:
     if source.of == target.of:
         return x
-    inner = _convert(pl.element(), source.of, target.of)
-    if target.of.is_float:
-        inner = pl.when(inner.is_finite()).then(inner)
-    return x.list.eval(inner)
+    return x.list.eval(_convert(pl.element(), source.of, target.of))
 
 
 def _parse(x: pl.Expr, target: Type) -> pl.Expr:
@@ -157,7 +159,8 @@ def _parse(x: pl.Expr, target: Type) -> pl.Expr:
     if target == INT64:
         return pl.when(text.str.contains(_WHOLE)).then(text.str.strip_prefix("+")).cast(pl.Int64, strict=False)
     number = pl.when(text.str.contains(_DECIMAL)).then(text.str.strip_prefix("+")).cast(pl.Float64, strict=False)
-    return number if target == FLOAT64 else number.cast(target.polars)
+    narrowed = number if target == FLOAT64 else number.cast(target.polars)
+    return pl.when(narrowed.is_finite()).then(narrowed)
 
 
 def _cast_bits(call: Call) -> float:
@@ -168,15 +171,9 @@ def _cast_bits(call: Call) -> float:
 
 
 @operator(
-    x="any",
-    dtype="constant",
-    returns=_target,
-    lower=_lower_cast,
-    propagates=True,
-    bits=_cast_bits,
-    hidden=False,
+    x="any", dtype="constant", returns=_target, lower=_lower_cast, propagates=True, finite=False, bits=_cast_bits,
     exact=True,
-)
+)  # fmt: skip
 def cast(x: Any, dtype: str) -> Any:
     """x as another type; a cast that fails is null.
 
@@ -186,6 +183,10 @@ def cast(x: Any, dtype: str) -> Any:
     (12, None, -1)
     """
     return cast_value(x, parse_type(dtype))
+
+
+coerce = replace(cast, name="as", hidden=True)
+"""The cast that types need by themselves; unlike a written one it leaves a missing list missing."""
 
 
 def cast_value(x: Any, target: Type) -> Any:
@@ -206,7 +207,7 @@ def cast_value(x: Any, target: Type) -> Any:
         case "bool":
             return bool(x) if x in (0, 1) else None
         case "int64" | "timestamp":
-            whole = int(x)
+            whole = int(x) if math.isfinite(x) else INT64_MAX + 1
             return whole if INT64_MIN <= whole <= INT64_MAX else None
         case "float32":
             return narrow(x)

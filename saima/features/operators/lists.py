@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from saima.features.nodes import Call
 
 
+_NOWHERE = 2**40
+"""A place beyond every list."""
+
+
 def _hit_lower(_: Call, x: pl.Expr, xs: pl.Expr) -> pl.Expr:
     found = xs.list.contains(x).fill_null(value=False)
     return pl.when(x.is_not_null()).then(found.cast(pl.Int64))
@@ -46,7 +50,7 @@ def _slot_lower(call: Call, record: pl.Expr) -> pl.Expr:
     if call.arg("record").type == STRING:
         return by_rows(call, record)
     k = call.constants["k"]
-    return record.list.get(k, null_on_oob=True) if k >= 0 else pl.lit(None, dtype=call.type.polars)
+    return record.list.get(k if k >= 0 else _NOWHERE, null_on_oob=True)
 
 
 @operator(record="any", k="constant", returns=_slot_type, lower=_slot_lower)
@@ -95,7 +99,7 @@ def _subscript_lower(call: Call, xs: pl.Expr) -> pl.Expr:
     key = call.constants["key"]
     if isinstance(key, str):
         return by_rows(call, xs)
-    return xs.list.get(key, null_on_oob=True) if key >= 0 else pl.lit(None, dtype=call.type.polars)
+    return xs.list.get(key if key >= 0 else _NOWHERE, null_on_oob=True)
 
 
 @operator(

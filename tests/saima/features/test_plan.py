@@ -65,11 +65,25 @@ def test_output_is_the_declared_features() -> None:
     assert result.height == 0
 
 
-@pytest.mark.parametrize("plan", [FLIGHTS.plan, RANKING.plan], ids=["flights", "ranking"])
+PLANS = pytest.mark.parametrize("plan", [FLIGHTS.plan, RANKING.plan], ids=["flights", "ranking"])
+
+
+@PLANS
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_a_row_alone_and_among_many_and_lazily_is_the_same_bit_for_bit(plan: Plan, data: st.DataObject) -> None:
-    frame = data.draw(frames(plan, 3))
+    the_same_in_every_way(plan, data.draw(frames(plan, 3)))
+
+
+@pytest.mark.full
+@PLANS
+@given(data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_the_same_bit_for_bit_in_full(plan: Plan, data: st.DataObject) -> None:
+    the_same_in_every_way(plan, data.draw(frames(plan, 3)))
+
+
+def the_same_in_every_way(plan: Plan, frame: pl.DataFrame) -> None:
     many = plan.evaluate(pl.concat([frame] * 12))
     alone = pl.concat([plan.evaluate(frame[row]) for row in range(3)])
     assert_frame_equal(many[:3], alone, check_exact=True)
