@@ -57,7 +57,7 @@ def table_needs(algorithm: Declared) -> list[TableNeed]:
     """Tables that the plan's features read."""
     found = {read.table: read for read in lookups.reads(algorithm.declaration)}
     return [
-        TableNeed(name, found[name], table.keys, table.side == "item", tuple(table.columns))
+        TableNeed(name, found[name], table.keys, _per_item(table.keys), tuple(table.columns))
         for name, table in algorithm.plan.tables.items()
     ]
 
@@ -75,5 +75,9 @@ def window_needs(algorithm: Declared) -> list[WindowNeed]:
         asks = tuple(ask for ask in read.asks if ask.column in wanted.columns)
         if asks:
             key = tuple(inputs[part] for part in read.group.key)
-            needs.append(WindowNeed(read.aggregate, read, key, wanted.side == "item", asks))
+            needs.append(WindowNeed(read.aggregate, read, key, _per_item(key), asks))
     return needs
+
+
+def _per_item(inputs: tuple[str, ...]) -> bool:
+    return any(name.startswith("item.") for name in inputs)

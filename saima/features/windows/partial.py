@@ -8,9 +8,10 @@ whether it fits is asked of the total alone.
 from __future__ import annotations
 
 import heapq
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from saima.errors import SaimaError
 from saima.features.windows.definition import Group
@@ -49,6 +50,19 @@ class Component(Protocol):
         """Partials from slices of the packed columns, or of the JSON values."""
         ...
 
+    def gather(self, columns: Sequence[Sequence[Any]]) -> Any:
+        """Partial of all hops in slices of the packed columns, at least one: `merge(unpack(columns))`, but quick."""
+        ...
+
+
+@runtime_checkable
+class ByValue(Component, Protocol):
+    """A component that does not look at times."""
+
+    def of_values(self, values: Sequence[Any]) -> Any:
+        """Partial of the values of a run that is ordered and not empty."""
+        ...
+
 
 @dataclass(frozen=True)
 class Count:
@@ -56,6 +70,12 @@ class Count:
 
     def of(self, rows: Sequence[Row]) -> int:
         return len(rows)
+
+    def of_values(self, values: Sequence[Any]) -> int:
+        return len(values)
+
+    def gather(self, columns: Sequence[Sequence[int]]) -> int:
+        return sum(columns[0])
 
     def merge(self, parts: Sequence[int]) -> int:
         return sum(parts)
@@ -76,6 +96,12 @@ class IntSum:
     def of(self, rows: Sequence[Row]) -> int:
         return sum([row[2] for row in rows])
 
+    def of_values(self, values: Sequence[int]) -> int:
+        return sum(values)
+
+    def gather(self, columns: Sequence[Sequence[int]]) -> int:
+        return (sum(columns[0]) << 32) + sum(columns[1])
+
     def merge(self, parts: Sequence[int]) -> int:
         return sum(parts)
 
@@ -94,6 +120,12 @@ class FloatSum:
 
     def of(self, rows: Sequence[Row]) -> float:
         return float(sum([row[2] for row in rows]))
+
+    def of_values(self, values: Sequence[float]) -> float:
+        return float(sum(values))
+
+    def gather(self, columns: Sequence[Sequence[float]]) -> float:
+        return float(sum(columns[0]))
 
     def merge(self, parts: Sequence[float]) -> float:
         return float(sum(parts))
@@ -115,6 +147,12 @@ class Extreme:
     def of(self, rows: Sequence[Row]) -> Any:
         return self.best([row[2] for row in rows])
 
+    def of_values(self, values: Sequence[Any]) -> Any:
+        return self.best(values)
+
+    def gather(self, columns: Sequence[Sequence[Any]]) -> Any:
+        return self.best(columns[0])
+
     def merge(self, parts: Sequence[Any]) -> Any:
         return self.best(parts)
 
@@ -125,10 +163,17 @@ class Extreme:
         return list(columns[0])
 
 
-class Document:
+class Document(ABC):
     """A partial that packs as one JSON value."""
 
     columns = ""
+
+    @abstractmethod
+    def merge(self, parts: Sequence[Any]) -> Any:
+        """As the protocol says."""
+
+    def gather(self, columns: Sequence[Sequence[Any]]) -> Any:
+        return self.merge(self.unpack(columns))
 
     def pack(self, part: Any) -> tuple[Any]:
         return (part,)

@@ -10,7 +10,7 @@ from typing import Any
 from saima.errors import SaimaError
 from saima.features.windows.codec import Codec, Packed
 from saima.features.windows.definition import Ask, Group, Window
-from saima.features.windows.partial import NEEDS, empty, result
+from saima.features.windows.partial import NEEDS, ByValue, Row, empty, result
 
 DRILL = os.environ.get("SAIMA_FAULT") == "parity"
 """Drill, read once at start: the online read leaves out the first hop of 6 h windows, and parity must find it."""
@@ -26,6 +26,8 @@ class Reader:
     def __init__(self, group: Group, asks: Sequence[Ask]) -> None:
         self.group = group
         self.codec = Codec(group)
+        self._quick = {name: c for name, c in self.codec.components.items() if isinstance(c, ByValue)}
+        self._by_value = frozenset(self._quick)
         self._empty = [empty(ask.measure) for ask in asks]
         self._windows = self._compile(asks)
 
@@ -69,41 +71,41 @@ class Reader:
         return values
 
     def _parts(self, packed: Packed, window: Window, needs: Sequence[str], q: int, stop: int) -> dict[str, Any] | None:
+        """Merged components of a window: closed hops, oldest first, then the head's events before q."""
         tail = window.tail(q)
         if DRILL and window.text == "6h":
             tail += window.hop
         start = bisect_left(packed.times, tail, 0, stop)
-        runs = []
-        if window.hop and tail < packed.head:
-            for i, hop in enumerate(self.group.hops):
-                last = hop == window.hop
-                starts, columns = packed.levels[i]
-                lower = tail if last else max(tail, packed.head // self.group.hops[i + 1] * self.group.hops[i + 1])
-                low = bisect_left(starts, lower)
-                if low < len(starts):
-                    runs.append((columns, low))
-                if last:
-                    break
+        runs = self._closed(packed, window, tail) if window.hop and tail < packed.head else []
         if start >= stop and not runs:
             return None
-        rows = None
+        values: list[Any] = []
+        rows: list[Row] = []
         if start < stop:
-            values = packed.values
-            rows = list(
-                zip(
-                    packed.times[start:stop],
-                    packed.seqs[start:stop],
-                    [None] * (stop - start) if values is None else values[start:stop],
-                    strict=True,
-                )
-            )
-        parts = {}
+            values = list(packed.times[start:stop] if packed.values is None else packed.values[start:stop])
+            if not self._by_value.issuperset(needs):
+                rows = list(zip(packed.times[start:stop], packed.seqs[start:stop], values, strict=True))
+        parts: dict[str, Any] = {}
         for name in needs:
             component = self.codec.components[name]
-            pieces = []
-            for columns, low in reversed(runs):
-                pieces += component.unpack([column[low:] for column in columns[name]])
-            if rows is not None:
+            pieces = [component.gather([column[low:] for column in columns[name]]) for columns, low in runs]
+            if rows:
                 pieces.append(component.of(rows))
-            parts[name] = component.merge(pieces)
+            elif values:
+                pieces.append(self._quick[name].of_values(values))
+            parts[name] = pieces[0] if len(pieces) == 1 else component.merge(pieces)
         return parts
+
+    def _closed(self, packed: Packed, window: Window, tail: int) -> list[tuple[dict[str, list[Sequence[Any]]], int]]:
+        """Columns of the levels that cover [tail, head), coarsest first, each with its first hop's place."""
+        runs = []
+        hops = self.group.hops
+        for i, hop in enumerate(hops):
+            starts, columns = packed.levels[i]
+            lower = tail if hop == window.hop else max(tail, packed.head // hops[i + 1] * hops[i + 1])
+            low = bisect_left(starts, lower)
+            if low < len(starts):
+                runs.append((columns, low))
+            if hop == window.hop:
+                break
+        return runs[::-1]

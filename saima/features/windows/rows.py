@@ -66,5 +66,6 @@ def _value(group: Group) -> pl.Expr:
     if group.is_text:
         return column.cast(pl.String)
     if group.is_float:
-        return (column.cast(pl.Float64) + 0.0).fill_nan(None)  # -0.0 becomes 0.0: equal values have equal bytes
+        number = column.cast(pl.Float64).fill_nan(None)
+        return pl.when(number == 0).then(0.0).otherwise(number)  # -0.0 becomes 0.0: equal values have equal bytes
     return column.cast(pl.Int64)
