@@ -86,7 +86,7 @@ class Checker:
         for name, feature in self.declaration.features.items():
             dtype = self.dtype(feature.dtype, "features", name, "dtype")
             self.default(feature.default, dtype, "features", name, "default")
-            if feature.max_length is not None and not dtype.is_list:
+            if feature.max_length is not None and dtype.name != "list":
                 raise self.fault(
                     f"max_length is for lists; '{name}' is {dtype}", "features", name, "max_length", key=True
                 )

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from saima.features.check import key_column, request_columns
-from saima.features.expression import Scope, compile_expression, convert
+from saima.features.expression import Scope, compile_expression, convert, make_call
 from saima.features.nodes import Column, Node, Side, column, join_sides, resource, walk
 from saima.features.operators import OPERATORS
 from saima.features.operators.conversion import implicit
+from saima.features.operators.lists import newest
 from saima.features.plan import Computed, Plan, make_plan
 from saima.features.reads import AggregateRead, TableRead, measure_type, table_columns
 from saima.features.syntax import Apply, Constant, ExpressionError, Name, Tree, parse
@@ -66,6 +67,8 @@ def compile_plan(
                 hint = f"; write cast(..., '{dtype}')" if not node.type.element and not dtype.element else ""
                 raise ExpressionError("type", f"'{name}' is declared {dtype} and its value is {node.type}{hint}", 1)
             node = convert(node, dtype)
+            if feature.max_length is not None:
+                node = make_call(newest, {"xs": [node]}, {"start": 0, "stop": feature.max_length}, [1], 1)
         except ExpressionError as error:
             raise FeatureError(name, error) from None
         computed[name] = Computed(name, node, dtype, feature.default)

@@ -17,6 +17,7 @@ from saima.features.operators import (
     records,
     reductions,
     retrieval,
+    sequences,
     text,
     vectors,
 )
@@ -24,7 +25,7 @@ from saima.features.operators.base import Operator
 
 FAMILIES: tuple[ModuleType, ...] = (
     arithmetic, logic, mathematics, conversion, calendar, identity, lists, reductions, maps, crosses, vectors, text,
-    records, retrieval,
+    records, retrieval, sequences,
 )  # fmt: skip
 
 

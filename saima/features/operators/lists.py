@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -220,6 +221,10 @@ def slice_(xs: list[Any], start: int | None = None, stop: int | None = None) -> 
     ([20, 30], [2, 3])
     """
     return xs[start:stop]
+
+
+newest = replace(slice_, name="newest", hidden=True)
+"""What `max_length` of a feature keeps; unlike a written slice it leaves a missing list missing."""
 
 
 def _contains_type(call: Call) -> Type:

@@ -217,3 +217,18 @@ def test_an_algorithm_brings_its_own_operators(tmp_path: Path) -> None:
     (directory / "operators.py").write_text("def broken(:\n")
     with pytest.raises(SaimaError, match=r"algorithms/shop/operators.py:1:\d+: not Python"):
         load(directory)
+
+
+def test_max_length_keeps_the_first_and_leaves_a_missing_list_to_the_default(tmp_path: Path) -> None:
+    directory = tmp_path / "shop"
+    directory.mkdir()
+    (directory / "tags.txt").write_text("red\n")
+    base = (Path(__file__).parent / "shop.yaml").read_text("utf-8")
+    old = '"lookup_id(tags, vocabularies.tags)", dtype: list<int64>'
+    (directory / "algorithm.yaml").write_text(
+        base.replace(old, "tags, dtype: list<string>, max_length: 2, default: [none]")
+    )
+    plan = load(directory).plan
+    frame = pl.DataFrame([series(name, [None, None], dtype) for name, dtype in input_types(plan).items()])
+    tags = pl.Series("item.tags", [["c", "b", "a"], None], dtype=pl.List(pl.String))
+    assert plan.evaluate(frame.with_columns(tags))["tag_ids"].to_list() == [["c", "b"], ["none"]]
