@@ -192,12 +192,14 @@ class Join:
 
     def _close(self, pending: Pending) -> None:
         """Nothing more can come of the trace: keep a stub, so that what follows is counted for what it is."""
+        assert pending.time is not None
+        end = pending.time + self.spec.attribution
         if not pending.excluded:
             self.counters.add("pending", -1)
             for item in pending.items:
                 if pending.made.get(item):
                     continue
-                exposed = not self.spec.exposed or item in pending.exposures
+                exposed = not self.spec.exposed or pending.exposures.get(item, end + 1) <= end
                 self.counters.add("unlabelled" if exposed else "unexposed")
         pending.closed = True
         pending.record, pending.labels, pending.exposures, pending.made = b"", {}, {}, {}

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+from types import NoneType
 from typing import Any
 
 from saima.features.declaration import Declaration
 from saima.features.types import fits, parse_type
 from saima.streams.samples import Prediction
 
-_SCALARS: dict[str, tuple[type, ...]] = {
-    "int64": (int,),
-    "timestamp": (int,),
-    "float32": (float, int),
-    "float64": (float, int),
-    "bool": (bool,),
-    "string": (str,),
+_SCALARS: dict[str, frozenset[type]] = {
+    "int64": frozenset([int, NoneType]),
+    "timestamp": frozenset([int, NoneType]),
+    "float32": frozenset([float, int, NoneType]),
+    "float64": frozenset([float, int, NoneType]),
+    "bool": frozenset([bool, NoneType]),
+    "string": frozenset([str, NoneType]),
 }
 
 
@@ -65,18 +66,16 @@ class RecordReader:
         return seen, document
 
     def _check(self, features: dict[str, list[Any]], rows: int) -> None:
-        for name, values in features.items():
-            allowed = self._scalars.get(name)
-            dtype = self._others.get(name)
-            if allowed is None and dtype is None:
+        for name, allowed in self._scalars.items():
+            values = features.get(name)
+            if values is not None and not (len(values) == rows and allowed.issuperset(map(type, values))):
+                raise ValueError(f"feature '{name}' is {values}, for {rows} kept candidates")
+        for name, dtype in self._others.items():
+            values = features.get(name)
+            if values is None:
                 continue
             if len(values) != rows:
                 raise ValueError(f"feature '{name}' has {len(values)} values for {rows} kept candidates")
             for value in values:
-                if value is None:
-                    continue
-                if allowed is not None:
-                    if type(value) not in allowed:
-                        raise ValueError(f"feature '{name}' has the value {value!r}")
-                elif dtype is not None and dtype.name != "map" and not fits(value, dtype):
+                if value is not None and dtype.name != "map" and not fits(value, dtype):
                     raise ValueError(f"feature '{name}' has the value {value!r}, which is no {dtype}")

@@ -32,7 +32,7 @@ LOG = logging.getLogger("saima.worker")
 HELD = 256 * 2**20
 """Bytes of outbox beyond which nothing more is read until the tables have taken some."""
 
-ACTIVE, IDLE = 0.0015, 0.02
+ACTIVE, IDLE = 0.002, 0.02
 """Seconds between looks at the log while events come, and after a second without any."""
 
 
