@@ -16,6 +16,7 @@ from cli import stack
 from cli.replay import Replayer, Traffic
 from cli.supervisor import Supervisor
 from saima.errors import SaimaError
+from saima.features import load
 from saima.settings import ROOT, Settings
 from saima.stores import open_log, open_online, open_registry, open_tables
 from saima.stores.interfaces import EventLog
@@ -51,8 +52,14 @@ class Session:
 
     @property
     def bootstrapped(self) -> bool:
-        """Whether history has been materialized and a version deployed."""
-        return self.registry.fact(f"bootstrapped/{self.algorithm}") is not None
+        """Whether history has been materialized and what is routed was built for the feature plan of this code."""
+        if self.registry.fact(f"bootstrapped/{self.algorithm}") is None:
+            return False
+        plan = load(self.algorithm, self.settings.algorithms).plan.hash
+        document = self.registry.deployment().document
+        lineages = document.get("algorithms", {}).get(self.algorithm, {}).get("lineages", {})
+        routed = [lineage["routed"] for lineage in lineages.values() if lineage.get("routed")]
+        return bool(routed) and all(self.registry.bundle(each).manifest["plan_hash"] == plan for each in routed)
 
     def bootstrap(self) -> None:
         """Materialize history, features, samples, models, bundles, deployment and report through Dagster."""

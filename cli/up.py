@@ -62,7 +62,7 @@ def _start(session: Session, say: Any, stop: threading.Event) -> None:
     begun = time.monotonic()
     session.start_dagster()
     if not session.bootstrapped:
-        say("first run: history becomes features, samples, models and a bundle; about two minutes")
+        say("no version fits this code yet: history becomes features, samples, models and bundles; about two minutes")
         session.bootstrap()
     session.start_streams()
     say("waiting for the worker and the host")
