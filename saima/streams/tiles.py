@@ -15,7 +15,9 @@ from saima.features.lookups import RowSource, Versions, add, pack, recent, unpac
 from saima.features.windows.codec import Codec
 from saima.features.windows.definition import Group
 from saima.features.windows.entity import Accumulator, Entity
+from saima.features.windows.partial import Row
 from saima.features.windows.rows import by_key, select
+from saima.streams import few
 from saima.streams.held import Change, Held, Load, nothing
 
 
@@ -48,18 +50,23 @@ class TileEngine:
         wanted = [group for group in self.groups.values() if group.source == topic]
         if not wanted or frame.is_empty():
             return 0
-        updated = 0
         selected = select(frame, wanted, self._predicates)
-        for group in wanted:
-            rows = by_key(selected, group)
-            accumulator = self._accumulators[group.table]
-            entities = self._held.get(group.table, list(rows))
-            for (key, events), held in zip(rows.items(), entities, strict=True):
-                entity = held or Entity()
-                accumulator.add(entity, events)
-                self._held.put(group.table, key, entity)
-            updated += len(rows)
-        return updated
+        return sum(self._add(group, by_key(selected, group)) for group in wanted)
+
+    def process_few(self, columns: few.Columns, topic: str) -> int:
+        """The same for a handful of events that `few.columns` took out of a table: the latency path."""
+        return sum(
+            self._add(group, few.counted(columns, group)) for group in self.groups.values() if group.source == topic
+        )
+
+    def _add(self, group: Group, rows: dict[str, list[Row]]) -> int:
+        accumulator = self._accumulators[group.table]
+        entities = self._held.get(group.table, list(rows))
+        for (key, events), held in zip(rows.items(), entities, strict=True):
+            entity = held or Entity()
+            accumulator.add(entity, events)
+            self._held.put(group.table, key, entity)
+        return len(rows)
 
     def changes(self) -> list[Change]:
         """Entities changed since the last call, packed, ordered by table and key: what the worker commits."""
@@ -116,12 +123,22 @@ class RowEngine:
         for table, source in self.sources.items():
             if source.source != topic or frame.is_empty():
                 continue
-            by_key = _versions(source, versions(frame, source))
-            held = self._held.get(table, list(by_key))
-            for (key, (latest, found)), entity in zip(by_key.items(), held, strict=True):
-                self._held.put(table, key, add(source, entity, latest, found))
-            updated += len(by_key)
+            updated += self._add(table, source, _versions(source, versions(frame, source)))
         return updated
+
+    def process_few(self, columns: few.Columns, topic: str) -> int:
+        """The same for a handful of rows that `few.columns` took out of a table: the latency path."""
+        return sum(
+            self._add(table, source, few.versions(columns, source))
+            for table, source in self.sources.items()
+            if source.source == topic
+        )
+
+    def _add(self, table: str, source: RowSource, by_key: few.VersionsByKey) -> int:
+        held = self._held.get(table, list(by_key))
+        for (key, (latest, found)), entity in zip(by_key.items(), held, strict=True):
+            self._held.put(table, key, add(source, entity, latest, found))
+        return len(by_key)
 
     def changes(self) -> list[Change]:
         """Entities changed since the last call, packed, ordered by table and key: what the worker commits."""
@@ -145,9 +162,9 @@ class RowEngine:
         return result
 
 
-def _versions(source: RowSource, found: pl.DataFrame) -> dict[str, tuple[int, list[tuple[int, int, int, int, str]]]]:
+def _versions(source: RowSource, found: pl.DataFrame) -> few.VersionsByKey:
     place = [found.columns.index(name) for name in source.columns]
-    by_key: dict[str, tuple[int, list[tuple[int, int, int, int, str]]]] = {}
+    by_key: few.VersionsByKey = {}
     for row in found.iter_rows():
         key, valid_from, known_at, offset, time, seq = row[:6]
         latest, held = by_key.get(key) or (time, [])

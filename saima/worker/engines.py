@@ -7,8 +7,12 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from saima.features.lookups import RowSource
+from saima.features.windows import Group
 from saima.stores.interfaces import OnlineRead, OnlineStore
+from saima.streams import few
 from saima.streams.dedup import TABLE as SEEN
 from saima.streams.dedup import Seen
 from saima.streams.held import Change
@@ -28,7 +32,10 @@ class Engines:
         self.intake = Intake(catalog.topics, catalog.lateness, catalog.declarations, Seen())
         self._tiles = TileEngine(catalog.groups.values(), self._load, catalog.predicates)
         self._rows = RowEngine(catalog.rows.values(), self._load)
-        self._wanted = self._tiles.topics | self._rows.topics
+        self._wanted: dict[str, list[Group | RowSource]] = {}
+        wanted: list[Group | RowSource] = [*catalog.groups.values(), *catalog.rows.values()]
+        for one in wanted:
+            self._wanted.setdefault(one.source, []).append(one)
         self._joins = {
             name: SampleJoin(name, declaration, self._fetch(f"join/{name}"))
             for name, declaration in catalog.declarations.items()
@@ -40,11 +47,7 @@ class Engines:
         outputs = {f"events/{topic}": table for topic, table in batch.tables.items()}
         for topic, table in batch.tables.items():
             if topic in self._wanted:
-                frame = pl.DataFrame(table)
-                if batch.late:
-                    frame = frame.filter(~pl.col("late"))
-                self._tiles.process_batch(frame, topic)
-                self._rows.process_batch(frame, topic)
+                self._aggregate(topic, table.filter(pc.invert(table.column("late"))) if batch.late else table)
         records: dict[str, list[Logged]] = {}
         for logged in batch.records:
             records.setdefault(logged.algorithm, []).append(logged)
@@ -78,6 +81,17 @@ class Engines:
     def counters(self) -> dict[str, dict[str, int]]:
         """Counters of the joins, by algorithm."""
         return {name: join.counters for name, join in self._joins.items()}
+
+    def _aggregate(self, topic: str, table: pa.Table) -> None:
+        """Windows and rows: a handful of events without a frame, more with one."""
+        columns = few.columns(table, self._wanted[topic])
+        if columns is not None:
+            self._tiles.process_few(columns, topic)
+            self._rows.process_few(columns, topic)
+            return
+        frame = pl.DataFrame(table)
+        self._tiles.process_batch(frame, topic)
+        self._rows.process_batch(frame, topic)
 
     def _load(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
         with self._online.read() as read:

@@ -117,7 +117,7 @@ class Teller(threading.Thread):
             states = dict(self._sinks)
         declared = {name: declaration.sources for name, declaration in self._declarations.items()}
         for asset, state in assets(declared, states).items():
-            if not self._reporter.report(asset, state):
+            if state["dagster/row_count"] and not self._reporter.report(asset, state):
                 return
 
     def _live(self, sink: str) -> pl.LazyFrame:
