@@ -17,7 +17,7 @@ def ab_report(algorithm: Algorithm, experiment: Experiment) -> dg.AssetsDefiniti
     """Asset that writes `<home>/reports/<algorithm>/<experiment>.html` and shows the verdict."""
     name = algorithm.name
 
-    def build(stores: Stores) -> dg.Output[None]:
+    def build(stores: Stores) -> dg.MaterializeResult[None]:
         settings = stores.settings
         found = report.from_tables(
             name, experiment.experiment, stores.tables, generated=time.time_ns() // 1_000_000, settings=settings
@@ -27,7 +27,9 @@ def ab_report(algorithm: Algorithm, experiment: Experiment) -> dg.AssetsDefiniti
         partial = path.with_suffix(".partial")
         partial.write_text(report.to_html(found), encoding="utf-8")
         partial.replace(path)
-        return dg.Output(None, metadata={**_shown(report.to_metadata(found)), "page": dg.MetadataValue.path(str(path))})
+        return dg.MaterializeResult(
+            metadata={**_shown(report.to_metadata(found)), "page": dg.MetadataValue.path(str(path))}
+        )
 
     lineages = sorted({arm.lineage for arm in experiment.arms.values()})
     return dg.asset(

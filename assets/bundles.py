@@ -27,7 +27,7 @@ def bundle(algorithm: Algorithm, lineage: str, recording: Recording) -> dg.Asset
     name, declaration = algorithm.name, algorithm.declaration
     asset = keys.key(name, f"bundle_{lineage}")
 
-    def build(context: dg.AssetExecutionContext, stores: Stores) -> Iterator[dg.Output[None]]:
+    def build(context: dg.AssetExecutionContext, stores: Stores) -> Iterator[dg.MaterializeResult[None]]:
         registry = stores.registry
         training = training_of(registry, name, lineage, declaration, stores.training(name, context.run.run_id))
         if not training.document(f"evaluation_{lineage}")["passed"]:
@@ -37,8 +37,7 @@ def bundle(algorithm: Algorithm, lineage: str, recording: Recording) -> dg.Asset
         begun = time.monotonic()
         row = publish(algorithm, lineage, recording, training, stores)
         training.write(f"bundle_{lineage}", {"publication": row.publication})
-        yield dg.Output(
-            None,
+        yield dg.MaterializeResult(
             metadata={
                 "publication": row.publication,
                 "tag": row.tag,

@@ -31,7 +31,9 @@ def deployment(algorithm: Algorithm, lineage: str) -> dg.AssetsDefinition:
     """Asset that changes the deployment document; the hosts follow within a second."""
     name, declaration = algorithm.name, algorithm.declaration
 
-    def deploy(context: dg.AssetExecutionContext, config: DeploymentConfig, stores: Stores) -> dg.Output[None]:
+    def deploy(
+        context: dg.AssetExecutionContext, config: DeploymentConfig, stores: Stores
+    ) -> dg.MaterializeResult[None]:
         registry = stores.registry
         this = retrains.begin(context, registry, declaration, [lineage])[0]
         training = training_of(registry, name, lineage, declaration, stores.training(name, context.run.run_id))
@@ -47,7 +49,7 @@ def deployment(algorithm: Algorithm, lineage: str) -> dg.AssetsDefinition:
             "tag": row.tag,
             "epoch": epoch,
         }
-        return dg.Output(None, metadata={**shown, "tag": row.tag, **_plots(training, lineage)})
+        return dg.MaterializeResult(metadata={**shown, "tag": row.tag, **_plots(training, lineage)})
 
     return dg.asset(
         key=keys.key(name, f"deployment_{lineage}"),

@@ -31,7 +31,9 @@ def evaluation(algorithm: Algorithm, lineage: str) -> dg.AssetsDefinition:
     name, declaration = algorithm.name, algorithm.declaration
     asset = keys.key(name, f"evaluation_{lineage}")
 
-    def evaluate(context: dg.AssetExecutionContext, stores: Stores) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
+    def evaluate(
+        context: dg.AssetExecutionContext, stores: Stores
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         registry, tables = stores.registry, stores.tables
         this = retrains.begin(context, registry, declaration, [lineage])[0]
         training = training_of(registry, name, lineage, declaration, stores.training(name, context.run.run_id))
@@ -42,7 +44,7 @@ def evaluation(algorithm: Algorithm, lineage: str) -> dg.AssetsDefinition:
         judged = judge(algorithm, lineage, training, rows, held, registry)
         training.write(f"evaluation_{lineage}", judged.document)
         shown = judged.shown if this.urgent else {**judged.shown, **judged.plots}
-        yield dg.Output(None, metadata=shown)
+        yield dg.MaterializeResult(metadata=shown)
         yield dg.AssetCheckResult(
             passed=judged.verdict.passed,
             asset_key=asset,

@@ -24,8 +24,8 @@ from saima.settings import Settings, settings
 from saima.stores import open_registry
 
 
-def bootstrap(algorithm: str, chosen: Settings, instance: dg.DagsterInstance) -> None:
-    """Materialize everything of an algorithm. Raises SaimaError naming the step that failed."""
+def bootstrap(algorithm: str, chosen: Settings, instance: dg.DagsterInstance, known: dg.Definitions = defs) -> None:
+    """Materialize everything of an algorithm that the `known` definitions hold. Raises SaimaError naming the step that failed."""
     assets = assets_of(chosen.algorithms / algorithm)
     if assets.recording is None:
         raise SaimaError(f"{chosen.algorithms / algorithm} has no sources.py: there is no history to load")
@@ -36,7 +36,7 @@ def bootstrap(algorithm: str, chosen: Settings, instance: dg.DagsterInstance) ->
             registry.release(claim.token)
     first, last = assets.recording.days
     result = (
-        defs.resolve_job_def(bootstrap_job(algorithm))
+        known.resolve_job_def(bootstrap_job(algorithm))
         .with_hooks({announce})
         .execute_in_process(
             instance=instance,

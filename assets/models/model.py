@@ -32,7 +32,7 @@ def model(algorithm: Algorithm, name: str) -> dg.AssetsDefinition:
 
     def train(
         context: dg.AssetExecutionContext, config: TrainingConfig, stores: Stores
-    ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         registry, tables = stores.registry, stores.tables
         begun = retrains.begin(context, registry, algorithm.declaration)
         mine = [each.lineage for each in begun] or lineages
@@ -52,7 +52,7 @@ def model(algorithm: Algorithm, name: str) -> dg.AssetsDefinition:
         for lineage in mine:
             registry.put_fact(f"training/{algorithm.name}/{lineage}/{name}", {"folder": str(training.folder)})
         urgent = any(each.urgent for each in begun)
-        yield dg.Output(None, metadata=result.shown if urgent else {**result.shown, **_plots(result, spec)})
+        yield dg.MaterializeResult(metadata=result.shown if urgent else {**result.shown, **_plots(result, spec)})
 
     train.__annotations__["config"] = config_of(name, declared)  # the Launchpad shows the declared settings
     return dg.asset(
