@@ -186,7 +186,7 @@ def test_lowering_equals_reference(text: str, ulps: int) -> None:
 @pytest.mark.full
 @pytest.mark.parametrize(("text", "ulps"), COMPARED)
 def test_lowering_equals_reference_in_full(text: str, ulps: int) -> None:
-    run_examples(text, ulps, 400)
+    run_examples(text, ulps, 150)
 
 
 def run_examples(text: str, ulps: int, count: int) -> None:

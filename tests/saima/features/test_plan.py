@@ -78,7 +78,7 @@ def test_a_row_alone_and_among_many_and_lazily_is_the_same_bit_for_bit(plan: Pla
 @pytest.mark.full
 @PLANS
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_same_bit_for_bit_in_full(plan: Plan, data: st.DataObject) -> None:
     the_same_in_every_way(plan, data.draw(frames(plan, 3)))
 
