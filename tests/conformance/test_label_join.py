@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,14 @@ from saima.streams.join import Join
 from saima.streams.lateness import Clock
 from saima.streams.schemes import JoinSpec, Label
 
-CASES = json.loads((Path(__file__).parent / "cases" / "label_join.json").read_text())["cases"]
+from .conftest import read_cases
+
 SCHEMES = {"waited": "waited", "fnw": "fnw", "es_dfm": "esdfm", "defer": "defer"}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    cases = read_cases(metafunc.config, "label_join.json")
+    metafunc.parametrize("case", cases, ids=[case["id"] for case in cases])
 
 
 def run(case: dict[str, Any], restart_every: int = 0) -> tuple[list[dict[str, Any]], dict[str, int]]:
@@ -84,7 +89,6 @@ def multiset(rows: list[dict[str, Any]]) -> Counter[str]:
 
 
 @pytest.mark.parametrize("restart_every", [0, 1, 2])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 def test_case(case: dict[str, Any], restart_every: int) -> None:
     rows, counters = run(case, restart_every)
     assert multiset(rows) == multiset(case["expect"]), case["meaning"]
