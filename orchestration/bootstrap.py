@@ -25,7 +25,10 @@ from saima.stores import open_registry
 
 
 def bootstrap(algorithm: str, chosen: Settings, instance: dg.DagsterInstance, known: dg.Definitions = defs) -> None:
-    """Materialize everything of an algorithm that the `known` definitions hold. Raises SaimaError naming the step that failed."""
+    """Materialize everything of an algorithm that the `known` definitions hold.
+
+    Raises SaimaError naming the step that failed.
+    """
     assets = assets_of(chosen.algorithms / algorithm)
     if assets.recording is None:
         raise SaimaError(f"{chosen.algorithms / algorithm} has no sources.py: there is no history to load")
