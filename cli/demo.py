@@ -40,7 +40,6 @@ def demo(algorithm: str, days: int, fault: str | None, kills: bool) -> None:
         raise click.BadParameter(f"{days} is not a number of days; give 1 or more", param_hint="--days")
     console = Console()
     base = settings().home / "demo"
-    shutil.rmtree(base / "run", ignore_errors=True)
     chosen = settings().model_copy(
         update={"home": base / "run", "host_port": _free_port(), "dagster_port": _free_port(), "registry_url": ""}
     )
@@ -50,6 +49,7 @@ def demo(algorithm: str, days: int, fault: str | None, kills: bool) -> None:
         console.print(f"[dim]{time.monotonic() - begun:6.1f} s[/dim]  {text}", highlight=False)
 
     with only_instance(base):
+        shutil.rmtree(chosen.home, ignore_errors=True)
         check_disk(base)
         traffic, (start, end) = load_traffic(chosen, algorithm, leak=fault == "leak")
         until = min(end, start + days * _DAY)
