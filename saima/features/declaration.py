@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Name = str
 Dtype = str
@@ -58,6 +58,11 @@ class Table(Strict):
     cache: TableCache | None = None
 
 
+def _plain_zero(value: Any) -> Any:
+    """`hop: 0`, which YAML reads as a number, is the duration 0."""
+    return "0" if value == 0 and type(value) is int else value
+
+
 class Aggregate(Strict):
     """Windows over a source's events by key."""
 
@@ -66,7 +71,7 @@ class Aggregate(Strict):
     value: Name | None = None
     measures: list[str] = Field(min_length=1)
     windows: list[str] = Field(min_length=1)
-    hop: str | None = None
+    hop: Annotated[str, BeforeValidator(_plain_zero)] | None = None
     where: str | None = None
     exact: bool = True
     k: int = Field(10, ge=1)

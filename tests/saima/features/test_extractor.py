@@ -52,7 +52,7 @@ aggregates:
     {from: viewed, key: [visitor], value: seconds, where: "seconds > 5 and hour(at) >= 0",
      measures: [count, sum], windows: [30m], side: user}
   spent: {from: viewed, key: visitor, value: price, measures: [sum, max], windows: [2h], exact: false, side: user}
-  channels: {from: viewed, key: channel, value: item_id, measures: [distinct, last, histogram], windows: [6h], hop: "0"}
+  channels: {from: viewed, key: channel, value: item_id, measures: [distinct, last, histogram], windows: [6h], hop: 0}
 features:
   views: {value: by_item.count_1h, dtype: int64, default: 0}
   mean_day: {value: by_item.mean_24h, dtype: float32}
