@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from saima.streams.lateness import BEGINNING, Clock
 
 _KEPT = 20_000
 
@@ -50,3 +52,23 @@ class Meter:
             "visible_p99_ms": p99,
             "visible_max_ms": self._slowest,
         }
+
+
+def watermarks(clocks: Mapping[str, Clock]) -> dict[str, Any]:
+    """`watermarks` by source that has seen an event, and the least of them as `watermark`, ms UTC."""
+    seen = {topic: clock.watermark for topic, clock in sorted(clocks.items()) if clock.newest != BEGINNING}
+    return {"watermark": min(seen.values(), default=None), "watermarks": seen}
+
+
+def counts(own: Mapping[str, int], joins: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    """`counts` of the worker and of its joins together, and those of each join by algorithm.
+
+    A join's `late` (labels and predictions) is called `label_late` there, its `duplicate` (predictions of one trace)
+    `again`: `late` and `duplicates` are those of events.
+    """
+    totals = dict(own)
+    for counters in joins.values():
+        for name, n in counters.items():
+            known = {"late": "label_late", "duplicate": "again"}.get(name, name)
+            totals[known] = totals.get(known, 0) + n
+    return {"counts": totals, "algorithms": {name: dict(counters) for name, counters in joins.items()}}

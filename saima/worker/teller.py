@@ -26,7 +26,8 @@ REPORT_MS = 5_000
 class Teller(threading.Thread):
     """Publishes `status()` under `name` and keeps the facts `samples/<algorithm>`.
 
-    `dagster` is the address of its webserver, empty if there is none; `clock` returns wall ms.
+    `note` is called every few seconds; `dagster` is the address of its webserver, empty if there is none; `clock`
+    returns wall ms.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Teller(threading.Thread):
         declarations: Mapping[str, Declaration],
         name: str,
         status: Callable[[], Mapping[str, Any]],
+        note: Callable[[], None],
         dagster: str,
         clock: Callable[[], int],
     ) -> None:
@@ -45,6 +47,7 @@ class Teller(threading.Thread):
         self._declarations = declarations
         self._name = name
         self._status = status
+        self._note = note
         self._dagster = dagster
         self._clock = clock
         self._reporter = Reporter(registry, dagster) if dagster else None
@@ -110,9 +113,12 @@ class Teller(threading.Thread):
 
     def _report(self) -> None:
         now = self._clock()
-        if self._reporter is None or now - self._reported < REPORT_MS:
+        if now - self._reported < REPORT_MS:
             return
         self._reported = now
+        self._note()
+        if self._reporter is None:
+            return
         with self._lock:
             states = dict(self._sinks)
         declared = {name: declaration.sources for name, declaration in self._declarations.items()}

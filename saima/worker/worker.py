@@ -12,19 +12,18 @@ from typing import Any
 import pyarrow as pa
 
 from saima.errors import SaimaError, StoreError
-from saima.events import DEAD_LETTER, DEAD_LETTER_TOPIC, Event, to_table
 from saima.features.declaration import Declaration
 from saima.settings import Settings
 from saima.stores import open_log, open_online, open_registry, open_tables
 from saima.streams.held import Change
-from saima.worker import ledger, outbox
+from saima.worker import ledger, letters, outbox
 from saima.worker.catalog import catalog, declared
 from saima.worker.drainer import Drainer
 from saima.worker.engines import Engines
 from saima.worker.frames import sinks
 from saima.worker.history import build, history_frames
 from saima.worker.intake import Batch, packed
-from saima.worker.status import Meter
+from saima.worker.status import Meter, counts, watermarks
 from saima.worker.steps import step
 from saima.worker.teller import Teller
 
@@ -80,7 +79,7 @@ class Worker:
         found = sinks(self.catalog.topics, self.catalog.declarations)
         address = os.environ.get("SAIMA_DAGSTER_URL", "")
         self._teller = Teller(
-            self._registry, self._tables, self.catalog.declarations, self.name, self.status, address, clock
+            self._registry, self._tables, self.catalog.declarations, self.name, self.status, self._note, address, clock
         )
         self._drainer = Drainer(self._online, self._tables, found, shard, self._teller.appended, drain_seconds)
 
@@ -108,7 +107,7 @@ class Worker:
         missing = self.catalog.tables - set(self._ledger.built)
         if known is None or missing:
             self._build(missing)
-        self._log.register(self.name, {0: self._position})
+        self._note()
         self._teller.catch_up(self._drainer.sinks)
         self._ready = True
         step("after_bootstrap")
@@ -144,7 +143,7 @@ class Worker:
             return 0
         step("after_read")
         batch = self._engines.intake.admit(segments)
-        self._letter(batch)
+        letters.post(self._log, self.name, batch.refused, self._clock())
         step("after_refused")
         outputs = self._engines.process(batch)
         step("after_compute")
@@ -162,24 +161,17 @@ class Worker:
     def status(self) -> dict[str, Any]:
         """What the registry shows as `worker/<shard>`."""
         head = self._log.head().get(0, 0)
-        joins = self._engines.counters
-        names = {name: name for counts in joins.values() for name in counts}
-        names.update({name: new for name, new in (("late", "label_late"), ("duplicate", "again")) if name in names})
-        totals = {new: sum(counts[name] for counts in joins.values()) for name, new in names.items()}
-        clocks = {topic: clock.watermark for topic, clock in self._engines.intake.clocks.items() if clock.newest > 0}
         return {
             "pid": os.getpid(),
             "state": self.state,
             "position": {"0": self._position},
             "head": head,
-            "watermark": max(clocks.values(), default=None),
-            "watermarks": clocks,
             "lag_events": max(0, head - self._position),
             "outbox_rows": self._outbox_rows,
             "drain_error": self._drainer.error,
-            "counts": {**self._ledger.counts, **totals},
-            "algorithms": joins,
             "seen_ids": len(self._engines.intake.seen),
+            **watermarks(self._engines.intake.clocks),
+            **counts(self._ledger.counts, self._engines.counters),
             **self.meter.read(self._clock()),
         }
 
@@ -188,6 +180,10 @@ class Worker:
         self._online.close()
         self._log.close()
         self._registry.close()
+
+    def _note(self) -> None:
+        """Tell the log how far its records are no longer needed here, so that retention may cut them."""
+        self._log.register(self.name, {0: self._position})
 
     def _await_history(self, stop: threading.Event) -> None:
         """A worker that comes up before the first materialization waits for it, and says so."""
@@ -210,7 +206,7 @@ class Worker:
         """Last drain and last status; a table that refuses leaves its rows in the outbox."""
         try:
             self.drain()
-            self._log.register(self.name, {0: self._position})
+            self._note()
         except StoreError as error:
             LOG.warning("%d rows stay in the outbox until the next start: %s", self._outbox_rows, error)
         self._teller.tell()
@@ -233,22 +229,6 @@ class Worker:
             txn.put_many(ledger.TABLE, [(ledger.KEY, self._ledger.pack())])
             txn.set_position({0: self._position})
         LOG.info("built %d entities of %d tables out of the event tables", len(changes), len(missing))
-
-    def _letter(self, batch: Batch) -> None:
-        """Append refused rows to the dead-letter topic, each once: their offsets number them."""
-        producer = f"{self.name}/dead_letter"
-        done = self._log.produced(producer) if batch.refused else 0
-        rows = sorted((row for row in batch.refused if row.offset > done), key=lambda row: row.offset)
-        if not rows:
-            return
-        now = self._clock()
-        events = [
-            Event(row.topic, DEAD_LETTER, now, row.offset, f"{row.topic}:{row.offset}",
-                  {"reason": row.reason, "bytes": row.data})
-            for row in rows
-        ]  # fmt: skip
-        self._log.append(DEAD_LETTER, to_table(DEAD_LETTER_TOPIC, events, now), (producer, rows[-1].offset))
-        LOG.warning("refused %d rows, the first at offset %d: %s", len(rows), rows[0].offset, rows[0].reason)
 
     def _commit(self, batch: Batch, outputs: Mapping[str, pa.Table]) -> None:
         """The one transaction of a cycle."""
