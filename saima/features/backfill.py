@@ -93,11 +93,11 @@ class Sources:
         if topic not in self._frames:
             if topic not in self._events:
                 raise SaimaError(f"events of '{topic}' are not given{suggest(topic, self._events)}")
-            self._frames[topic] = accepted(self._declaration.sources[topic], self._events[topic])
+            self._frames[topic] = accepted(topic, self._declaration.sources[topic], self._events[topic])
         return self._frames[topic]
 
 
-def accepted(source: Source, events: pl.LazyFrame) -> pl.DataFrame:
+def accepted(topic: str, source: Source, events: pl.LazyFrame) -> pl.DataFrame:
     """Accepted rows of a topic with what features can read of them."""
     known = events.collect_schema().names()
     if "late" in known:
@@ -105,7 +105,7 @@ def accepted(source: Source, events: pl.LazyFrame) -> pl.DataFrame:
     names = [name for name in ("time", "seq", "offset", *source.fields) if name in known]
     missing = [name for name in ("time", *source.fields) if name not in known]
     if missing:
-        raise SaimaError(f"events have no column '{missing[0]}'{suggest(missing[0], known)}")
+        raise SaimaError(f"events of '{topic}' have no column '{missing[0]}'{suggest(missing[0], known)}")
     frame = events.select(list(dict.fromkeys(names))).collect()
     return frame if "seq" in known else frame.with_columns(pl.lit(0, pl.Int64).alias("seq"))
 
