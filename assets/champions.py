@@ -28,6 +28,10 @@ class Champion:
         position = {int(partition): offset for partition, offset in self.manifest.data_position.items()}
         return DataState(position, self.manifest.label_epoch, 0)
 
+    def increments(self, model: str) -> int:
+        """Incremental trainings of a model since it was last trained in full."""
+        return int(self.manifest.models[model].facts.get("increments", 0))
+
     def directory(self, model: str) -> Path:
         """Folder of one of its models."""
         return model_directory(self.root, self.manifest.models[model])

@@ -11,21 +11,27 @@ from saima.errors import DeclarationError
 from saima.features.declaration import Model
 from saima.learning.trainers import Setting
 
-_OWN = {"mode", "finish", "hold_out", "seed", "replay"}
+_OWN = {"mode", "full_after", "finish", "hold_out", "seed", "replay"}
 
 
 class TrainingConfig(dg.Config):
     """What every training takes, whatever the model's kind."""
 
     mode: str = Field(
-        "full", description="full: on all samples; incremental: go on from the routed model with the new samples."
+        "incremental",
+        description="incremental: go on from the routed model with the new samples; full: anew on all samples.",
+    )
+    full_after: int = Field(
+        0, ge=0, description="Increments in a row after which a training is full whatever the mode says; 0: never."
     )
     finish: str = Field(
         "further",
         description="How the held-out rows are learned after validation: further (go on from the candidate) or again "
-        "(fit anew on everything).",
+        "(repeat the training with them).",
     )
-    hold_out: int = Field(500, ge=0, description="Newest samples to predict before they are learned (validation).")
+    hold_out: int = Field(
+        500, ge=0, description="Newest samples to predict before they are learned; at most a third of the new ones."
+    )
     seed: int = Field(7, description="Seed; the same samples, settings and seed give the same model.")
     replay: float = Field(2.0, ge=0, description="Old samples drawn for each new one in incremental training.")
 
@@ -35,8 +41,13 @@ class TrainingConfig(dg.Config):
 
 
 class XGBoostConfig(TrainingConfig):
-    """Boosted trees."""
+    """Boosted trees; increments make them grow, so that every so often they are grown anew."""
 
+    full_after: int = Field(12, ge=0, description="Increments in a row after which a training is full; 0: never.")
+    finish: str = Field(
+        "again", description="After validation: again (repeat the training with the held-out rows) or further."
+    )
+    replay: float = Field(5.0, ge=0, description="Old samples drawn for each new one in incremental training.")
     rounds: int = Field(150, ge=1, description="Trees of a full training.")
     depth: int = Field(6, ge=1, description="Greatest depth of a tree.")
     eta: float = Field(0.08, gt=0, le=1, description="Learning rate of a full training.")
@@ -55,10 +66,6 @@ class XGBoostConfig(TrainingConfig):
 class TensorFlowConfig(TrainingConfig):
     """A deep network."""
 
-    mode: str = Field(
-        "incremental",
-        description="full: from fresh weights on all samples; incremental: go on from the routed weights.",
-    )
     hidden: list[int] = Field([128, 64], description="Units of the hidden layers.")
     embedding: int = Field(8, ge=1, description="Width of the embeddings.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of units dropped in training.")

@@ -19,7 +19,7 @@ from assets.stores import Stores
 from saima.features import Algorithm
 from saima.learning.evaluation import measure
 from saima.learning.increments import data_state, with_replay
-from saima.learning.trainers import Model, ModelSpec, Trainer, spec_of, trainer
+from saima.learning.trainers import Model, ModelSpec, spec_of, trainer
 from saima.learning.trainers.xgboost import XGBoostModel
 
 
@@ -87,20 +87,19 @@ def learn(
     Incremental training goes on from the newest champion that holds the model; without one it is full.
     """
     begun = time.monotonic()
-    teacher = trainer(spec.declaration.kind)
+    source = _source(spec, config, champions)
     rows, held = training.split(samples)
-    holding = [each for each in champions if spec.name in each.manifest.models]
-    source = max(holding, key=lambda each: each.publication) if holding and config.mode == "incremental" else None
-    if source is None:
-        candidate = teacher.fit(rows, spec)
-    else:
-        new = with_replay(rows, source.state, config.replay, config.seed)
-        candidate = source.load(spec.name)
-        candidate = teacher.fit(new, spec, candidate) if new.height else candidate
+    candidate = _fit(rows, spec, config, source)
     scores = candidate.predict(held) if held.height else np.empty(0)
-    final = _finish(teacher, candidate, samples, rows, held, spec, config)
+    final = candidate
+    if held.height and config.finish == "again":
+        final = _fit(samples, spec, config, source)
+    elif held.height:
+        old = rows.sample(n=min(rows.height, round(held.height * config.replay)), seed=config.seed)
+        final = trainer(spec.declaration.kind).fit(pl.concat([old, held]), spec, candidate)
     final.save(training.model(spec.name))
-    facts = {"kind": spec.declaration.kind, "mode": "incremental" if source else "full", "seed": spec.seed}
+    increments = source.increments(spec.name) + 1 if source else 0
+    facts = {"kind": spec.declaration.kind, "increments": increments, "seed": spec.seed}
     training.record(spec.name, held, scores, {**facts, "state": data_state(samples).to_json()})
     shown: dict[str, Any] = {"rows": samples.height, "held_out": held.height, **facts}
     if held.height:
@@ -109,22 +108,22 @@ def learn(
     return Result(final, held, scores, {**shown, "seconds": round(time.monotonic() - begun, 2)})
 
 
-def _finish(
-    teacher: Trainer,
-    candidate: Model,
-    samples: pl.DataFrame,
-    rows: pl.DataFrame,
-    held: pl.DataFrame,
-    spec: ModelSpec,
-    config: TrainingConfig,
-) -> Model:
-    """The model to ship: the candidate, having learned the held-out rows as well."""
-    if not held.height:
-        return candidate
-    if config.finish == "again":
-        return teacher.fit(samples, spec)
-    old = rows.sample(n=min(rows.height, round(held.height * config.replay)), seed=config.seed)
-    return teacher.fit(pl.concat([old, held]), spec, candidate)
+def _source(spec: ModelSpec, config: TrainingConfig, champions: list[Champion]) -> Champion | None:
+    """The champion to go on from; None for a full training."""
+    holding = [each for each in champions if spec.name in each.manifest.models]
+    newest = max(holding, key=lambda each: each.publication, default=None)
+    if newest is None or config.mode != "incremental":
+        return None
+    return None if config.full_after and newest.increments(spec.name) >= config.full_after else newest
+
+
+def _fit(rows: pl.DataFrame, spec: ModelSpec, config: TrainingConfig, source: Champion | None) -> Model:
+    teacher = trainer(spec.declaration.kind)
+    if source is None:
+        return teacher.fit(rows, spec)
+    new = with_replay(rows, source.state, config.replay, config.seed)
+    previous = source.load(spec.name)
+    return teacher.fit(new, spec, previous) if new.height else previous
 
 
 def _plots(result: Result, spec: ModelSpec) -> dict[str, Any]:

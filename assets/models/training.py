@@ -77,7 +77,10 @@ class Training:
         """(learn, held): the newest rows that no champion has learned are predicted before they are learned."""
         states = [state for _, state in self.champions.values()]
         newest = max(states, key=lambda state: state.label_epoch, default=None)
-        return hold_out(samples, self.rows, newest)
+        if newest is None:
+            return hold_out(samples, self.rows)
+        new = samples.filter(pl.col("label_time") > newest.label_epoch).height
+        return hold_out(samples, min(self.rows, new // 3), newest)
 
     def model(self, name: str) -> Path:
         """Folder of a trained model."""
