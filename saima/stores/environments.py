@@ -42,7 +42,7 @@ class Environment:
                 map_size=MAP_BYTES,
                 create=create,
                 sync=sync,
-                metasync=sync,
+                metasync=False,  # one fsync a commit: a power cut may undo the last one, which the log replays
                 readahead=False,
                 max_readers=READERS,
                 max_spare_txns=SPARE_TRANSACTIONS,

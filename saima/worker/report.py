@@ -23,7 +23,7 @@ class Reporter:
     def __init__(self, registry: Registry, address: str, timeout: float = 3.0) -> None:
         self._registry = registry
         self._address = address.rstrip("/")
-        self._timeout = timeout
+        self._http = httpx.Client(timeout=timeout)
         self.error = ""
 
     def report(self, asset: str, state: Mapping[str, Any]) -> bool:
@@ -44,9 +44,7 @@ class Reporter:
         if "offset" in state:
             body["data_version"] = str(state["offset"])
         try:
-            answer = httpx.post(
-                f"{self._address}/report_asset_materialization/{asset}", json=body, timeout=self._timeout
-            )
+            answer = self._http.post(f"{self._address}/report_asset_materialization/{asset}", json=body)
             answer.raise_for_status()
         except httpx.HTTPError as error:
             text = f"Dagster at {self._address} takes no reports now: {error!r}"
