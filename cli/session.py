@@ -125,7 +125,7 @@ class Session:
         epoch = self.registry.deployment().epoch
         alive = [status for status in self.registry.statuses("host/").values() if status["updated"] > since]
         routed = sum(status.get("epoch") == epoch for status in alive)
-        return routed >= self.settings.host_workers
+        return bool(routed >= self.settings.host_workers)
 
     def _wait(self, name: str, ready: Callable[[], bool], stop: threading.Event) -> None:
         deadline = time.monotonic() + _READY_SECONDS

@@ -1,5 +1,6 @@
 """Jobs: the first materialization, one retrain a lineage, the reports, the full validation, the tables' upkeep."""
 
+import time
 from collections.abc import Sequence
 
 import dagster as dg
@@ -8,6 +9,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from assets.factory import Assets
 from assets.stores import Stores
 from saima.decisions import retrain
+from saima.settings import settings
 
 Job = dg.JobDefinition | UnresolvedAssetJobDefinition
 
@@ -74,10 +76,26 @@ def compact(context: dg.OpExecutionContext, stores: Stores) -> None:
         context.log.info(f"compacted {name}, now at version {tables.version(name)}")
 
 
-@dg.job(name="compact_tables", description="Upkeep of the offline tables.", tags={"dagster/priority": "-20"})
+@dg.op(description="Delete bundles that no deployment wants any more, but for the newest ten of each lineage.")
+def prune_bundles(context: dg.OpExecutionContext, stores: Stores) -> None:
+    """Prune the bundles of every algorithm."""
+    from serving.retention import prune
+
+    now = time.time_ns() // 1_000_000
+    for path in sorted(settings().algorithms.glob("*/algorithm.yaml")):
+        gone = prune(stores.registry, path.parent.name, now=now)
+        context.log.info(f"{path.parent.name}: {len(gone)} bundles deleted")
+
+
+@dg.job(
+    name="compact_tables",
+    description="Upkeep: joins the small files of the offline tables and deletes bundles that nobody can route any more.",
+    tags={"dagster/priority": "-20"},
+)
 def compact_tables() -> None:
-    """Upkeep of the offline tables."""
+    """Upkeep of the offline tables and of the bundles."""
     compact()
+    prune_bundles()
 
 
 def _with_gates(assets: Assets, keys: Sequence[dg.AssetKey]) -> dg.AssetSelection:

@@ -57,6 +57,7 @@ def make_service(algorithm: str | None = None) -> Any:
         mounted,
         name=algorithm or "saima_host",
         workers=settings().host_workers if algorithm is None else 1,
+        http={"host": "127.0.0.1", "port": settings().host_port},  # no keys yet: loopback only
         envs=ENVIRONMENT,
         traffic={"timeout": 90},
         metrics={"enabled": False},  # ours tell about all workers of the port

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def run_ramp(case: dict[str, Any]) -> None:
         assert [arms.count(None), *(arms.count(i) for i in range(len(case["weights"])))] == counts
     moved = {
         unit
-        for before, after in zip(steps, steps[1:], strict=False)
+        for before, after in pairwise(steps)
         for unit, old, new in zip(units, before, after, strict=True)
         if old is not None and old != new
     }
