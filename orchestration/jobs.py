@@ -89,7 +89,7 @@ def prune_bundles(context: dg.OpExecutionContext, stores: Stores) -> None:
 
 @dg.job(
     name="compact_tables",
-    description="Upkeep: joins the small files of the offline tables and deletes bundles that nobody can route any more.",
+    description="Upkeep: joins the small files of the offline tables, deletes bundles that nobody can route.",
     tags={"dagster/priority": "-20"},
 )
 def compact_tables() -> None:
