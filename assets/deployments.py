@@ -5,10 +5,9 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from assets import keys, plots, retrains
+from assets import keys, retrains
 from assets.champions import champion
 from assets.evaluations import experiments, training_of
-from assets.models.training import Training
 from assets.stores import Stores
 from saima.features import Algorithm
 from saima.routing.deployment import Held, Transition, chain, configure, read_document, refresh, write
@@ -49,7 +48,7 @@ def deployment(algorithm: Algorithm, lineage: str) -> dg.AssetsDefinition:
             "tag": row.tag,
             "epoch": epoch,
         }
-        return dg.MaterializeResult(metadata={**shown, "tag": row.tag, **_plots(training, lineage)})
+        return dg.MaterializeResult(metadata={**shown, "tag": row.tag})
 
     return dg.asset(
         key=keys.key(name, f"deployment_{lineage}"),
@@ -91,11 +90,3 @@ def route(
     except Held as held:
         return "held", str(held), before.epoch
     return "routed", reason, after.epoch
-
-
-def _plots(training: Training, lineage: str) -> dict[str, dg.MarkdownMetadataValue]:
-    metrics = training.document(f"evaluation_{lineage}")["metrics"]
-    if not metrics:
-        return {}
-    errors = {name: float(each["mae"]) for name, each in metrics.items()}
-    return {"errors": plots.bars(errors, "Mean absolute error on held-out rows", "unit of the label")}

@@ -43,8 +43,7 @@ def evaluation(algorithm: Algorithm, lineage: str) -> dg.AssetsDefinition:
         training.write(f"learned_{lineage}", facts)
         judged = judge(algorithm, lineage, training, rows, held, registry)
         training.write(f"evaluation_{lineage}", judged.document)
-        shown = judged.shown if this.urgent else {**judged.shown, **judged.plots}
-        yield dg.MaterializeResult(metadata=shown)
+        yield dg.MaterializeResult(metadata={**judged.shown, **judged.plots})
         yield dg.AssetCheckResult(
             passed=judged.verdict.passed,
             asset_key=asset,
@@ -107,7 +106,7 @@ class Judged:
 
     @property
     def plots(self) -> dict[str, Any]:
-        """Drawn where nobody waits for them."""
+        """Calibration of each on the held-out rows, and their errors."""
         if not self.label.size:
             return {}
         errors = {name: each.mae for name, each in self.metrics.items()}

@@ -18,8 +18,6 @@ from saima.features.declaration import Declaration
 from saima.stores.interfaces import Registry
 
 BOOTSTRAP, MANUAL = "bootstrap", "manual"
-URGENT = ("samples", "staleness")
-"""Triggers whose runs route first and draw plots afterwards."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +30,6 @@ class Retrain:
     token: str
     trigger: str
     position: int | None
-
-    @property
-    def urgent(self) -> bool:
-        """Whether a label waits for this model."""
-        return self.trigger in URGENT
 
 
 def lineages(context: dg.AssetExecutionContext, declaration: Declaration) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from assets import retrains
+from assets.checks import BACKGROUND
 from assets.factory import Assets
 from assets.stores import Stores
 from orchestration.jobs import Job, validation_job
@@ -119,11 +120,15 @@ def _validation_sensor(assets: Assets) -> dg.SensorDefinition:
         description="Runs the full validation after a publication: the gate has blocked at once, this tells in full.",
     )
     def sensor(context: dg.SensorEvaluationContext, stores: Stores) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        if context.cursor is None:
+            context.update_cursor("0")
+            yield dg.SkipReason("the system has just been started; the next tick looks")
+            return
         newest = max((row.publication for row in stores.registry.bundles(name)), default=0)
-        if newest <= int(context.cursor or 0):
+        if newest <= int(context.cursor):
             yield dg.SkipReason("nothing has been published since the last validation")
             return
         context.update_cursor(str(newest))
-        yield dg.RunRequest(run_key=f"publication-{newest}")
+        yield dg.RunRequest(run_key=f"publication-{newest}", tags={BACKGROUND: "true"})
 
     return sensor

@@ -51,8 +51,7 @@ def model(algorithm: Algorithm, name: str) -> dg.AssetsDefinition:
         result = learn(training, samples, spec, config, champions)
         for lineage in mine:
             registry.put_fact(f"training/{algorithm.name}/{lineage}/{name}", {"folder": str(training.folder)})
-        urgent = any(each.urgent for each in begun)
-        yield dg.MaterializeResult(metadata=result.shown if urgent else {**result.shown, **_plots(result, spec)})
+        yield dg.MaterializeResult(metadata={**result.shown, **_plots(result, spec)})
 
     train.__annotations__["config"] = config_of(name, declared)  # the Launchpad shows the declared settings
     return dg.asset(
