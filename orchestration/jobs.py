@@ -7,7 +7,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.factory import Assets
-from assets.stores import Stores
+from assets.stores import BACKGROUND, Stores
 from saima.decisions import retrain
 from saima.settings import settings
 
@@ -47,7 +47,7 @@ def jobs_of(assets: Assets) -> list[Job]:
             validation_job(name),
             selection=dg.AssetSelection.checks(*(key for each in assets.checks for key in each.check_keys)),
             description="Great Expectations in full, and feature parity of the newest decisions.",
-            tags={**tags, "dagster/priority": "-10"},
+            tags={**tags, **BACKGROUND},
         ),
     ]
 
@@ -90,7 +90,7 @@ def prune_bundles(context: dg.OpExecutionContext, stores: Stores) -> None:
 @dg.job(
     name="compact_tables",
     description="Upkeep: joins the small files of the offline tables, deletes bundles that nobody can route.",
-    tags={"dagster/priority": "-20"},
+    tags=BACKGROUND,
 )
 def compact_tables() -> None:
     """Upkeep of the offline tables and of the bundles."""
