@@ -1,7 +1,5 @@
 """Asset checks that follow a publication: the full validation by Great Expectations, and feature parity."""
 
-import os
-
 import dagster as dg
 import polars as pl
 
@@ -11,9 +9,6 @@ from assets.stores import Stores
 from saima.errors import StoreError
 from saima.features import Algorithm
 from saima.quality import Suite
-
-BACKGROUND = "saima/background"
-"""Tag of runs that give way to others."""
 
 _NEWEST = 20_000
 _PARITY_ROWS = 2_000
@@ -37,8 +32,7 @@ def _validation(asset: dg.AssetKey, table: str, suite: Suite) -> dg.AssetChecksD
         description=f"{suite.description} The suite as Great Expectations, on the newest {_NEWEST} rows; the gate has "
         "held each batch against the same suite before.",
     )
-    def validation(context: dg.AssetCheckExecutionContext, stores: Stores) -> dg.AssetCheckResult:
-        give_way(context)
+    def validation(stores: Stores) -> dg.AssetCheckResult:
         from expectations.great_expectations import validate
 
         frame = stores.tables.scan(table).sort("time").tail(_NEWEST).collect()
@@ -62,8 +56,7 @@ def parity(algorithm: Algorithm) -> dg.AssetChecksDefinition:
         description=f"The newest {_PARITY_ROWS} decisions: every feature recomputed from the event tables as of the "
         "position that the host read at, and compared with what it logged.",
     )
-    def parity(context: dg.AssetCheckExecutionContext, stores: Stores) -> dg.AssetCheckResult:
-        give_way(context)
+    def parity(stores: Stores) -> dg.AssetCheckResult:
         from saima.features.parity import check
 
         tables = stores.tables
@@ -87,12 +80,6 @@ def parity(algorithm: Algorithm) -> dg.AssetChecksDefinition:
         )
 
     return parity
-
-
-def give_way(context: dg.AssetCheckExecutionContext) -> None:
-    """Let serving and retraining go first, in a run that is tagged as background and has a process of its own."""
-    if context.run.tags.get(BACKGROUND):
-        os.setpriority(os.PRIO_PROCESS, 0, 15)
 
 
 def settled(journal: pl.LazyFrame) -> pl.LazyFrame:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from assets import retrains
-from assets.checks import BACKGROUND
 from assets.factory import Assets
 from assets.stores import Stores
 from orchestration.jobs import Job, validation_job
@@ -129,6 +128,6 @@ def _validation_sensor(assets: Assets) -> dg.SensorDefinition:
             yield dg.SkipReason("nothing has been published since the last validation")
             return
         context.update_cursor(str(newest))
-        yield dg.RunRequest(run_key=f"publication-{newest}", tags={BACKGROUND: "true"})
+        yield dg.RunRequest(run_key=f"publication-{newest}")
 
     return sensor
