@@ -30,7 +30,7 @@ def distribution(values: NDArray[np.float64], title: str, unit: str) -> dg.Markd
     if not finite.size:
         return _columns(f"{title}: no values", [], [], unit)
     low, high = np.percentile(finite, [0.5, 99.5])
-    counts, edges = np.histogram(finite, bins=48, range=(low, max(high, low + 1e-9)))
+    counts, edges = np.histogram(finite, bins=48, range=_spread(low, high))
     return _columns(f"{title}, {unit}", [f"{edge:.4g}" for edge in edges[:-1]], counts.tolist(), "rows")
 
 
@@ -41,7 +41,7 @@ def calibration(label: NDArray[np.float64], scores: Mapping[str, NDArray[np.floa
         parts = np.array_split(np.argsort(score, kind="stable"), min(10, max(1, score.size)))
         lines[name] = [(float(score[part].mean()), float(label[part].mean())) for part in parts if part.size]
     points = [value for line in lines.values() for point in line for value in point] or [0.0, 1.0]
-    low, high = min(points), max(max(points), min(points) + 1e-9)
+    low, high = _spread(min(points), max(points))
 
     def x(value: float) -> float:
         return _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
@@ -69,6 +69,11 @@ def bars(values: Mapping[str, float], title: str, unit: str) -> dg.MarkdownMetad
         body.append(f'<rect x="{left}" y="{y}" width="{width:.1f}" height="13" rx="2" fill="{_COLORS[0]}"/>')
         body.append(_text(left + width + 5, y + 11, f"{value:.4g}"))
     return _image(f"{title}, {unit}", body, _TOP + len(values) * step + 8)
+
+
+def _spread(low: float, high: float) -> tuple[float, float]:
+    """The range, wide enough to be divided."""
+    return low, max(high, low + max(1e-9, abs(low) * 1e-6))
 
 
 def _columns(title: str, names: Sequence[str], values: Sequence[float], unit: str) -> dg.MarkdownMetadataValue:

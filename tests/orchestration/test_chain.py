@@ -199,3 +199,13 @@ def test_old_trainings_go(shop: Shop) -> None:
     kept = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
     retrains.tidy(folder, keep=kept[0], newest=1)
     assert set(folder.iterdir()) == {kept[0], kept[-1]}
+
+
+@pytest.mark.full
+def test_the_full_validation_agrees_with_the_gate(shop: Shop) -> None:
+    """Great Expectations, on the same suite; and parity says that nothing has been journalled."""
+    result = shop.run("shop_validation", {"saima/nice": "0"})
+    assert {each.check_name: each.passed for each in result.get_asset_check_evaluations()} == {
+        "validation_samples": True,
+        "parity": True,
+    }
