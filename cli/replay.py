@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from saima.errors import SaimaError
-from saima.events import Topic, to_table_frame
+from saima.events import Topic, stamp, to_table_frame
 from saima.stores.interfaces import EventLog
 
 
@@ -80,6 +80,9 @@ class Replayer:
         barrier_seconds: float = 120.0,
     ) -> None:
         self._traffic = traffic
+        self._tables = {
+            topic: to_table_frame(traffic.topics[topic], frame, 0) for topic, frame in traffic.events.items()
+        }
         self._log = log
         self._position = position
         self._predictor = predictor
@@ -134,8 +137,8 @@ class Replayer:
             first = max(cursors[topic], int(frame["time"].search_sorted(start)))
             last = int(frame["time"].search_sorted(before))
             if last > first:
-                table = to_table_frame(self._traffic.topics[topic], frame[first:last], _now())
-                self._log.append(topic, table, producer=(self._producer(topic), last - 1))
+                rows = stamp(self._tables[topic].slice(first, last - first), _now())
+                self._log.append(topic, rows, producer=(self._producer(topic), last - 1))
                 cursors[topic] = last
                 self.progress.events += last - first
 

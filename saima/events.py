@@ -94,3 +94,10 @@ def to_table_frame(topic: Topic, frame: pl.DataFrame, appended: int) -> pa.Table
     """Rows of one topic (envelope but `appended`, and the fields) as an Arrow table in the topic's schema."""
     columns = frame.with_columns(appended=pl.lit(appended, pl.Int64)).select(topic.schema.names)
     return columns.to_arrow().cast(topic.schema)
+
+
+def stamp(table: pa.Table, appended: int) -> pa.Table:
+    """The same rows, appended at another wall clock (ms)."""
+    place = table.schema.get_field_index("appended")
+    column = pa.repeat(pa.scalar(appended, pa.int64()), table.num_rows)
+    return table.set_column(place, table.schema.field(place), column)

@@ -58,7 +58,7 @@ class Drainer(threading.Thread):
     A log that refuses keeps the records in the spool; `error` then says why, and the next round tries again.
     """
 
-    def __init__(self, spool: Spool, log: EventLog, interval: float = 0.05, clock: Callable[[], int] = _now) -> None:
+    def __init__(self, spool: Spool, log: EventLog, interval: float = 0.2, clock: Callable[[], int] = _now) -> None:
         super().__init__(name=f"drain-{spool.boot}", daemon=True)
         self.spool = spool
         self.log = log
