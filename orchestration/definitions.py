@@ -3,6 +3,7 @@
 import dagster as dg
 
 from assets.factory import all_assets
+from orchestration.automation import automated, reports
 from orchestration.jobs import compact_tables, jobs_of
 from orchestration.resources import resources
 from orchestration.schedules import schedules_of, upkeep
@@ -15,12 +16,17 @@ def definitions() -> dg.Definitions:
     found = [(each, jobs_of(each)) for each in all_assets(settings().algorithms)]
     assets: list[dg.AssetsDefinition | dg.AssetSpec] = []
     for each, _ in found:
-        assets += [*each.specs, *each.definitions]
+        assets += dg.map_asset_specs(automated, [*each.specs, *each.definitions])
     return dg.Definitions(
         assets=assets,
         asset_checks=[check for each, _ in found for check in each.checks],
         jobs=[compact_tables, *(job for _, jobs in found for job in jobs)],
-        sensors=[failed_runs, cancelled_runs, *(sensor for each, jobs in found for sensor in sensors_of(each, jobs))],
+        sensors=[
+            failed_runs,
+            cancelled_runs,
+            reports,
+            *(sensor for each, jobs in found for sensor in sensors_of(each, jobs)),
+        ],
         schedules=[upkeep, *(schedule for each, _ in found for schedule in schedules_of(each))],
         resources=resources(),
         # Every run is a process of its own already; steps in it share imports and cost nothing to start.

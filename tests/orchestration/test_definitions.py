@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -136,3 +137,25 @@ def test_the_instance_files_are_valid(tmp_path: Path, monkeypatch: pytest.Monkey
     ):
         checked = validate_config(schema, part)
         assert checked.success, checked.errors
+
+
+def test_reports_follow_the_samples_every_ten_minutes(defs: dg.Definitions) -> None:
+    report, samples = (dg.AssetKey(["flight_delay", name]) for name in ("ab_report_fusion", "samples"))
+    cursor = None
+    asked = []
+    changed = {(6, 0), (15, 0)}
+    with dg.DagsterInstance.ephemeral() as instance:
+        for minute, second in ((5, 0), (6, 0), (9, 50), (10, 20), (10, 50), (15, 0), (20, 10), (30, 10)):
+            if (minute, second) in changed:
+                instance.report_runless_asset_event(dg.AssetMaterialization(samples))
+            found = dg.evaluate_automation_conditions(
+                defs=defs,
+                instance=instance,
+                asset_selection=dg.AssetSelection.assets(report),
+                evaluation_time=datetime(2026, 1, 1, 12, minute, second, tzinfo=UTC),
+                cursor=cursor,
+            )
+            cursor = found.cursor
+            if found.total_requested:
+                asked.append(minute)
+    assert asked == [10, 20], "once after each change, and not at the third tick, before which nothing had changed"
