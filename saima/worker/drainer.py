@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -36,6 +36,10 @@ class Drained:
     keys: dict[str, list[str]] = field(default_factory=dict)
     rows: int = 0
     size: int = 0
+
+
+UNHURRIED = 5
+"""Rounds between two appends to a table that nobody waits for: event tables and the journal. Samples go each round."""
 
 
 class Drainer(threading.Thread):
@@ -77,9 +81,11 @@ class Drainer(threading.Thread):
 
     def run(self) -> None:
         """Drain until stopped."""
+        turn = 0
         while not self._halt.wait(self._interval):
+            turn += 1
             try:
-                self.drain()
+                self.drain([sink for sink in self._sinks if turn % UNHURRIED == 0 or sink.endswith("/samples")])
             except StoreError as error:
                 if str(error) != self.error:
                     LOG.warning("the tables take no rows now, they wait in the outbox: %s", error)
@@ -94,12 +100,14 @@ class Drainer(threading.Thread):
         if self.is_alive():
             self.join()
 
-    def drain(self) -> int:
-        """Append what is in the outbox now; the rows appended. Raises StoreError, after all others, for a table that
-        refuses."""
+    def drain(self, sinks: Sequence[str] | None = None) -> int:
+        """Append what is in the outbox now, of the given sinks or of all; the rows appended.
+
+        Raises StoreError, after all others, for a table that refuses.
+        """
         rows = 0
         refusal: StoreError | None = None
-        for sink in self._sinks:
+        for sink in self._sinks if sinks is None else sinks:
             more = True
             while more:
                 try:
