@@ -124,7 +124,8 @@ def test_a_process_with_old_code_is_not_used(
 
 def test_a_waiting_process_ends_with_its_parent(tmp_path: Path) -> None:
     """However the parent ends; a run that it has is cancelled, which the test of cancelling shows."""
-    code = "from orchestration.launcher import Standby; import os; print(Standby('json').identity, flush=True); os._exit(9)"
+    code = "from orchestration.launcher import Standby; import os; "
+    code += "print(Standby('json').identity, flush=True); os._exit(9)"
     import subprocess
 
     environment = {**os.environ, "DAGSTER_HOME": str(tmp_path), "SAIMA_HOME": str(tmp_path)}
