@@ -32,8 +32,8 @@ def prove(done: subprocess.CompletedProcess[str], found: dict[str, Any]) -> None
     assert found["swaps"] >= 1
 
 
-def test_two_days_with_kills_prove_themselves(tmp_path: Path) -> None:
-    prove(*demo(tmp_path, "--days", "2"))
+def test_three_days_with_kills_prove_themselves(tmp_path: Path) -> None:
+    prove(*demo(tmp_path, "--days", "3"))
 
 
 @pytest.mark.full
