@@ -46,7 +46,7 @@ def test_two_weeks_with_kills_prove_themselves(tmp_path: Path) -> None:
 @pytest.mark.full
 @pytest.mark.parametrize(
     ("fault", "reason"),
-    [("parity", "mismatches in"), ("leak", "differ from the naive program"), ("journal", "samples_lost is 1")],
+    [("parity", "mismatches in"), ("leak", "differ from the naive program"), ("journal", "samples_lost is")],
 )
 def test_a_planted_fault_fails(tmp_path: Path, fault: str, reason: str) -> None:
     done, found = demo(tmp_path, "--days", "1", "--no-kills", "--fault", fault)
