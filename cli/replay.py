@@ -48,8 +48,6 @@ class Progress:
     events: int = 0
     predictions: int = 0
     failed: int = 0
-    retried: int = 0
-    barrier_seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -154,7 +152,6 @@ class Replayer:
                     f"the log's head is {head}; see worker.log"
                 )
             time.sleep(0.001)
-        self.progress.barrier_seconds += time.monotonic() - begun
         return True
 
     def _ask(self, row: dict[str, Any]) -> str | None:
