@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from saima.errors import StoreError
 from saima.events import Position
-from saima.features.keys import key_text
-from saima.features.lookups import Found, RowReader
-from saima.features.needs import Declared, TableNeed, WindowNeed, table_needs, window_needs
+from saima.features.gathered import Row, Version
+from saima.features.needs import Declared, table_needs, window_needs
 from saima.features.requests import Fields
-from saima.features.windows import BehindHead, Reader, WindowOverflow
-from saima.features.windows.batch import entries
-from saima.stores.interfaces import OnlineRead, OnlineStore
+from saima.features.table_reader import TableReader
+from saima.features.window_reader import WindowReader
+from saima.stores.interfaces import OnlineStore
 
 FEW = 8
 """Up to so many candidates the input frame is made row by row, which is quicker than column by column."""
-
-Version = list[int | None]
-Versions = tuple[int, list[list[Any]]]
-"""A key's newest event time and its versions, ascending."""
 
 
 @dataclass(frozen=True)
@@ -40,32 +35,6 @@ class Extraction:
     position: Position
     rows: dict[str, list[Version | None]]
     degraded: list[str]
-
-
-@dataclass
-class Row:
-    """Inputs gathered so far: the request's own, those of each candidate, versions, what is degraded."""
-
-    time: int
-    shared: dict[str, Any]
-    items: list[dict[str, Any]] | None
-    versions: dict[str, list[Version | None]] = field(default_factory=dict)
-    degraded: list[str] = field(default_factory=list)
-
-    def targets(self, per_item: bool) -> list[dict[str, Any]]:
-        """The rows that a read fills."""
-        return (self.items or []) if per_item else [self.shared]
-
-    def keys(self, inputs: Sequence[str], per_item: bool) -> list[str | None]:
-        """Texts of the keys that those rows look up."""
-        if not per_item:
-            return [key_text([self.shared.get(name) for name in inputs])]
-        return [key_text([item.get(name, self.shared.get(name)) for name in inputs]) for item in self.items or []]
-
-    def degrade(self, name: str) -> None:
-        """Name a table or aggregate as not read."""
-        if name not in self.degraded:
-            self.degraded.append(name)
 
 
 class Extractor:
@@ -138,89 +107,6 @@ class Extractor:
             if name not in shared
         ]
         return one.join(pl.DataFrame(columns), how="cross").select(schema.names())
-
-
-class TableReader:
-    """Reads one table of the declaration; a preloaded one is held unpacked while its generation lasts."""
-
-    def __init__(self, need: TableNeed) -> None:
-        self._need = need
-        self._table = need.read.rows.table
-        self._reader = RowReader(need.read.rows, need.read.ttl)
-        self._columns = need.places
-        self._held: tuple[int, dict[str, Versions]] = (0, {})
-
-    def read(self, read: OnlineRead, row: Row) -> None:
-        """Fill the table's columns and versions."""
-        need = self._need
-        keys = row.keys(need.inputs, need.per_item)
-        generation = read.generation(self._table)
-        if generation == 0:
-            row.degrade(need.name)  # nothing has been built yet
-        held = self._preload(read, generation) if need.read.query == "preload" else self._ask(read, keys)
-        versions: list[Version | None] = []
-        for target, key in zip(row.targets(need.per_item), keys, strict=True):
-            try:
-                found = self._reader.read(held.get(key) if key is not None else None, row.time)
-            except BehindHead:
-                row.degrade(need.name)
-                found = None
-            versions.append(None if found is None else found.version)
-            if found is not None:
-                self._fill(target, found)
-        row.versions[need.name] = versions
-
-    def _fill(self, target: dict[str, Any], found: Found) -> None:
-        for column, name, place in self._columns:
-            if place is not None:
-                target[column] = found.values[place]
-            else:
-                target[column] = found.version[0 if name == "valid_from" else 1]
-
-    def _ask(self, read: OnlineRead, keys: Sequence[str | None]) -> dict[str, Versions]:
-        wanted = list(dict.fromkeys(key for key in keys if key is not None))
-        packed = zip(wanted, read.get_many(self._table, wanted), strict=True)
-        return {key: self._reader.open(data) for key, data in packed if data is not None}
-
-    def _preload(self, read: OnlineRead, generation: int) -> dict[str, Versions]:
-        held = self._held
-        if held[0] != generation:
-            held = (generation, {key: self._reader.open(data) for key, data in read.scan(self._table)})
-            self._held = held  # one attribute store: other threads see the old contents or the new
-        return held[1]
-
-
-class WindowReader:
-    """Reads the windows that one aggregate asks of one group."""
-
-    def __init__(self, need: WindowNeed) -> None:
-        self._need = need
-        self._table = need.read.group.table
-        self._columns = [ask.column for ask in need.asks]
-        self._reader = Reader(need.read.group, need.asks)
-
-    def read(self, read: OnlineRead, row: Row) -> None:
-        """Fill the aggregate's columns."""
-        need = self._need
-        keys = row.keys(need.inputs, need.per_item)
-        wanted = list(dict.fromkeys(key for key in keys if key is not None))
-        packed: dict[str | None, bytes | None] = dict(zip(wanted, read.get_many(self._table, wanted), strict=True))
-        if (not packed or None in packed.values()) and read.generation(self._table) == 0:
-            row.degrade(need.name)  # warming: it has not been built yet
-            return
-        values: dict[str | None, list[Any]] = {}
-        for target, key in zip(row.targets(need.per_item), keys, strict=True):
-            if key not in values:
-                values[key] = self._values(packed.get(key), row)
-            target.update(zip(self._columns, values[key], strict=True))
-
-    def _values(self, data: bytes | None, row: Row) -> list[Any]:
-        try:
-            values = self._reader.read(data, row.time)
-        except (BehindHead, WindowOverflow):
-            row.degrade(self._need.name)
-            return [None] * len(self._columns)
-        return [entries(value) if isinstance(value, dict) else value for value in values]
 
 
 def _known(item: Mapping[str, Any], schema: pl.Schema) -> dict[str, Any]:
