@@ -10,6 +10,7 @@ from saima.errors import SaimaError
 from saima.features.durations import milliseconds
 from saima.features.expression import Scope, compile_expression, convert
 from saima.features.fuse import compile_fuse
+from saima.features.model_check import check_model
 from saima.features.nodes import column
 from saima.features.reads import ANY_VALUE, NUMBER_VALUE, measure_name
 from saima.features.syntax import ExpressionError, nearest
@@ -18,7 +19,7 @@ from saima.features.types import BOOL, TIMESTAMP, Type, TypeTextError, fits, par
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from saima.features.declaration import Aggregate, Declaration, Model, Source, Table
+    from saima.features.declaration import Aggregate, Declaration, Source, Table
     from saima.features.origins import Origins
     from saima.features.source import Path_
 
@@ -91,7 +92,7 @@ class Checker:
                     f"max_length is for lists; '{name}' is {dtype}", "features", name, "max_length", key=True
                 )
         for name, model in self.declaration.models.items():
-            self.model(name, model)
+            check_model(self, name, model)
         self.parameters()
         self.label()
         self.lineages()
@@ -256,43 +257,6 @@ class Checker:
         """A default of the declared type."""
         if value is not None and not fits(value, dtype):
             raise self.fault(f"the default {value!r} is not {dtype}", *path)
-
-    def model(self, name: str, model: Model) -> None:
-        """Inputs that are features of types that the kind takes."""
-        features = self.declaration.features
-        flat: list[tuple[str, tuple[str | int, ...]]] = []
-        if isinstance(model.inputs, list):
-            flat = [(feature, ("inputs", place)) for place, feature in enumerate(model.inputs)]
-        elif model.kind in ("xgboost", "lightgbm"):
-            raise self.fault(f"{model.kind} takes one list of features", "models", name, "inputs")
-        else:
-            for tensor, given in model.inputs.items():
-                if isinstance(given, list):
-                    flat += [(feature, ("inputs", tensor, place)) for place, feature in enumerate(given)]
-                    continue
-                self.dtype(given.tensor, "models", name, "inputs", tensor, "tensor")
-                if any(size < -1 or size == 0 for size in given.shape):
-                    raise self.fault("sizes are positive, or -1 for any", "models", name, "inputs", tensor, "shape")
-                if given.features is None:
-                    flat.append((tensor, ("inputs", tensor)))
-                else:
-                    flat += [
-                        (feature, ("inputs", tensor, "features", place)) for place, feature in enumerate(given.features)
-                    ]
-        if not flat:
-            raise self.fault(f"the model '{name}' has no input", "models", name, "inputs", key=True)
-        seen: set[tuple[str, str | int]] = set()
-        for feature, path in flat:
-            self.known("feature", feature, features, "models", name, *path)
-            group = (feature, path[1] if isinstance(path[1], str) else "")
-            if group in seen:
-                raise self.fault(f"the feature '{feature}' stands twice", "models", name, *path)
-            seen.add(group)
-            dtype = self.dtype(features[feature].dtype, "features", feature, "dtype")
-            if model.kind in ("xgboost", "lightgbm") and not (dtype.is_number or dtype == BOOL):
-                raise self.fault(f"{model.kind} takes numbers; '{feature}' is {dtype}", "models", name, *path)
-        if not _NAME.fullmatch(model.output):
-            raise self.fault(f"'{model.output}' is not a name", "models", name, "output")
 
     def parameters(self) -> None:
         """Typed parameters with defaults; the fusion over them and the models' outputs."""

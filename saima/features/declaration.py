@@ -99,21 +99,43 @@ class Feature(Strict):
 
 
 class TensorInput(Strict):
-    tensor: Dtype
-    shape: list[int]
+    """A tensor of a model: element type, shape without the rows, and the features that fill it."""
+
+    tensor: Literal["float32", "float64", "int64", "int32", "bool", "string"]
+    shape: list[int] = Field(description="Sizes without the rows; -1: as long as the batch's longest list.")
     features: list[Name] | None = Field(
         None, description="Features that fill the tensor, in order; absent: the one of its name."
     )
+    ragged: bool = Field(False, description="All rows' values in one, with int64 <name>_row_splits beside them.")
+    lengths: bool = Field(False, description="Whether int64 <name>_lengths tells how long each row's list is.")
+    pad: float | int | bool | str | None = Field(None, description="Stands beyond the end of a list; absent: 0.")
 
 
 class Model(Strict):
-    """A model: its kind, its inputs by feature name, the name of its output column."""
+    """A model: its kind, its inputs by feature name, the name of its output column.
+
+    With `file` it was made elsewhere and is taken as it is: a booster's native file, a frozen graph (.pb), the folder
+    of a SavedModel. A `python` model's file is its code.
+    """
 
     kind: Literal["xgboost", "tensorflow", "lightgbm", "python"]
     inputs: list[Name] | dict[Name, list[Name] | TensorInput]
     output: Name
+    outputs: dict[Name, str] = Field(
+        {}, description="Several outputs by name: the tensor, or the signature's output, that each is."
+    )
     objective: Literal["regression", "binary", "rank"] = "regression"
     settings: dict[str, int | float | str | bool | list[int]] = {}
+    file: str | None = Field(None, description="File or folder, relative to the algorithm's folder.")
+    takes: Literal["tensors", "examples"] = Field(
+        "tensors", description="What a SavedModel or frozen graph takes: tensors by name, or serialized tf.Examples."
+    )
+    signature: str = Field("serving_default", description="Signature of a SavedModel.")
+
+    @property
+    def produced(self) -> tuple[str, ...]:
+        """Names of its outputs, the one that stands for it first."""
+        return tuple(dict.fromkeys((self.output, *self.outputs)))
 
 
 class Parameter(Strict):

@@ -71,7 +71,8 @@ def compile_fuse(declaration: Declaration) -> FusePlan:
     """
     names: dict[str, Node] = {}
     for model, declared in declaration.models.items():
-        names[f"{model}.{declared.output}"] = column(f"{model}.{declared.output}", FLOAT64, "item")
+        for output in declared.produced:
+            names[f"{model}.{output}"] = column(f"{model}.{output}", FLOAT64, "item")
     parameters = {name: parse_type(declared.dtype) for name, declared in declaration.parameters.items()}
     names |= {
         f"parameters.{name}": column(f"parameters.{name}", dtype, "request") for name, dtype in parameters.items()
