@@ -98,6 +98,10 @@ class Session:
             _create_storage()
         self.supervisor.start(stack.dagster(self.settings, self.variables))
 
+    def start_runs(self) -> None:
+        """Start the process that runs are forked from: last, since its imports would delay the first answer."""
+        self.supervisor.start(stack.forkserver(self.variables))
+
     def wait_ready(self, stop: threading.Event) -> None:
         """Wait until Dagster answers, the worker has its state and every host process routes a version."""
         self._wait("worker", self._worker_runs, stop)

@@ -47,6 +47,11 @@ def dagster(settings: Settings, variables: dict[str, str]) -> Program:
     return Program("dagster", arguments, variables, signal.SIGINT, stop_seconds=20)
 
 
+def forkserver(variables: dict[str, str]) -> Program:
+    """The process that Dagster's runs are forked from."""
+    return Program("forkserver", [sys.executable, "-m", "orchestration.forkserver"], variables)
+
+
 def worker(shard: int, variables: dict[str, str]) -> Program:
     """One shard of the stream worker."""
     return Program("worker", [sys.executable, "-m", "saima.worker", "--shard", str(shard)], variables)

@@ -67,6 +67,7 @@ def _start(session: Session, say: Any, stop: threading.Event) -> None:
     session.start_streams()
     say("waiting for the worker and the host")
     session.wait_ready(stop)
+    session.start_runs()
     say(f"ready after {time.monotonic() - begun:.0f} s")
 
 

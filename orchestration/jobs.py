@@ -8,7 +8,6 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from assets.factory import Assets
 from assets.stores import BACKGROUND, Stores
-from orchestration.launcher import WARM
 from saima.decisions import retrain
 from saima.settings import settings
 
@@ -34,7 +33,7 @@ def jobs_of(assets: Assets) -> list[Job]:
                 retrain.job(name, lineage),
                 selection=_with_gates(assets, assets.retrained(lineage)),
                 description=f"Train, evaluate, bundle and route lineage {lineage}: {declared.description}",
-                tags={**tags, retrain.TAG_LINEAGE: lineage, "dagster/priority": "10", WARM: _modules(assets, lineage)},
+                tags={**tags, retrain.TAG_LINEAGE: lineage, "dagster/priority": "10"},
             )
             for lineage, declared in assets.algorithm.declaration.lineages.items()
         ),
@@ -97,13 +96,6 @@ def compact_tables() -> None:
     """Upkeep of the offline tables and of the bundles."""
     compact()
     prune_bundles()
-
-
-def _modules(assets: Assets, lineage: str) -> str:
-    """What a retrain imports, for the process that waits for it."""
-    declaration = assets.algorithm.declaration
-    kinds = {declaration.models[model].kind for model in declaration.lineages[lineage].train}
-    return " ".join([*sorted(kinds & {"xgboost", "tensorflow"}), "bentoml", "serving.bundles", "deltalake"])
 
 
 def _with_gates(assets: Assets, keys: Sequence[dg.AssetKey]) -> dg.AssetSelection:

@@ -1,9 +1,10 @@
-"""Runs in waiting processes: executed, crashed, cancelled, and never with old code."""
+"""Runs forked from the server: executed, crashed, cancelled, never with old code, and none left behind."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ import psutil
 import pytest
 from dagster._core.launcher.base import LaunchRunContext
 
-from orchestration.launcher import PROCESS, WARM, Standby, StandbyRunLauncher
+from orchestration.forkserver import LONGEST, address
+from orchestration.launcher import PROCESS, connect
 from saima.settings import ROOT, settings
 
 SLOW = """
@@ -40,8 +42,10 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
     home.mkdir()
     (home / "dagster.yaml").write_text((ROOT / "orchestration" / "dagster.yaml").read_text())
     (tmp_path / "waiting_definitions.py").write_text(SLOW)
+    (tmp_path / "algorithms").mkdir()
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     monkeypatch.setenv("SAIMA_HOME", str(tmp_path))
+    monkeypatch.setenv("SAIMA_ALGORITHMS", str(tmp_path / "algorithms"))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     settings.cache_clear()
     with dg.DagsterInstance.get() as found:
@@ -49,14 +53,23 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
     settings.cache_clear()
 
 
+@pytest.fixture
+def server(instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    path = address(tmp_path / "dagster")
+    assert path is not None, "pytest's folder has a short path"
+    process = subprocess.Popen([sys.executable, "-m", "orchestration.forkserver", "json"], cwd=ROOT)
+    until(path.is_socket)
+    yield process
+    process.terminate()
+    process.wait(60)
+
+
 def launch(instance: dg.DagsterInstance, tmp_path: Path, **tags: str) -> str:
     from dagster._core.definitions.reconstruct import ReconstructableRepository
 
     recon = ReconstructableRepository.for_module("waiting_definitions", "defs", str(tmp_path))
     job = recon.get_reconstructable_job("waiting")
-    run = instance.create_run_for_job(
-        job.get_definition(), tags={WARM: "json", **tags}, job_code_origin=job.get_python_origin()
-    )
+    run = instance.create_run_for_job(job.get_definition(), tags=tags, job_code_origin=job.get_python_origin())
     instance.run_launcher.launch_run(LaunchRunContext(run, None))
     return run.run_id
 
@@ -74,64 +87,71 @@ def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
     return run.status
 
 
-def pid(instance: dg.DagsterInstance, run_id: str) -> int:
+def process(instance: dg.DagsterInstance, run_id: str) -> psutil.Process:
     run = instance.get_run_by_id(run_id)
     assert run is not None
-    return int(run.tags[PROCESS].partition("/")[0])
+    return psutil.Process(int(run.tags[PROCESS].partition("/")[0]))
 
 
-def waiting(instance: dg.DagsterInstance) -> Standby:
-    launcher = instance.run_launcher
-    assert isinstance(launcher, StandbyRunLauncher)
-    until(lambda: "json" in launcher._waiting)
-    return launcher._waiting["json"]
+def slow(instance: dg.DagsterInstance, tmp_path: Path) -> str:
+    run_id = launch(instance, tmp_path, slow="yes")
+    until(lambda: status(instance, run_id) == dg.DagsterRunStatus.STARTED)
+    return run_id
 
 
-def test_runs_go_crash_and_stop_in_processes_that_waited(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+def gone(found: psutil.Process) -> bool:
+    return not found.is_running() or found.status() == psutil.STATUS_ZOMBIE
+
+
+def test_runs_go_crash_and_stop(instance: dg.DagsterInstance, server: subprocess.Popen[bytes], tmp_path: Path) -> None:
     first = launch(instance, tmp_path)
     until(lambda: status(instance, first) == dg.DagsterRunStatus.SUCCESS)
-    ready = waiting(instance).identity
 
-    slow = launch(instance, tmp_path, slow="yes")
-    run = instance.get_run_by_id(slow)
-    assert run is not None
-    assert run.tags[PROCESS] == ready, "the process that was waiting has the run"
-    until(lambda: status(instance, slow) == dg.DagsterRunStatus.STARTED)
-    assert instance.run_launcher.terminate(slow)
-    until(lambda: status(instance, slow) == dg.DagsterRunStatus.CANCELED)
-
-    waiting(instance)
-    crashed = launch(instance, tmp_path, slow="yes")
-    until(lambda: status(instance, crashed) == dg.DagsterRunStatus.STARTED)
-    os.kill(pid(instance, crashed), signal.SIGKILL)
+    cancelled, crashed = slow(instance, tmp_path), slow(instance, tmp_path)
+    assert process(instance, cancelled).ppid() == server.pid
+    assert instance.run_launcher.terminate(cancelled)
+    until(lambda: status(instance, cancelled) == dg.DagsterRunStatus.CANCELED)
+    assert status(instance, crashed) == dg.DagsterRunStatus.STARTED
+    process(instance, crashed).kill()
     until(lambda: status(instance, crashed) == dg.DagsterRunStatus.FAILURE)
-    waiting(instance).dismiss()
 
 
-def test_a_process_with_old_code_is_not_used(
-    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_runs_end_with_the_server(
+    instance: dg.DagsterInstance, server: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    root = tmp_path / "algorithms"
-    root.mkdir()
-    monkeypatch.setenv("SAIMA_ALGORITHMS", str(root))
-    settings.cache_clear()
-    standby = Standby("json")
-    assert standby.usable
-    (root / "algorithm.yaml").write_text("algorithm: changed\n")
-    assert not standby.usable
-    standby.dismiss()
+    run_id = slow(instance, tmp_path)
+    child = process(instance, run_id)
+    server.send_signal(signal.SIGKILL)
+    until(lambda: gone(child))
+    until(lambda: instance.get_run_by_id(run_id).is_finished)  # type: ignore[union-attr]
 
 
-def test_a_waiting_process_ends_with_its_parent(tmp_path: Path) -> None:
-    """However the parent ends; a run that it has is cancelled, which the test of cancelling shows."""
-    code = "from orchestration.launcher import Standby; import os; "
-    code += "print(Standby('json').identity, flush=True); os._exit(9)"
-    import subprocess
-
-    environment = {**os.environ, "DAGSTER_HOME": str(tmp_path), "SAIMA_HOME": str(tmp_path)}
-    (tmp_path / "dagster.yaml").write_text((ROOT / "orchestration" / "dagster.yaml").read_text())
-    found = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+def test_runs_end_with_their_launcher(server: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from dagster import DagsterInstance;"
+        "from tests.orchestration.test_launcher import slow, process\n"
+        "with DagsterInstance.get() as instance:\n"
+        "    print(process(instance, slow(instance, Path(sys.argv[1]))).pid, flush=True); os._exit(9)"
     )
-    child = int(found.stdout.partition("/")[0])
-    until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert found.stdout, found.stderr
+    child = int(found.stdout)
+    until(lambda: not psutil.pid_exists(child) or gone(psutil.Process(child)))
+
+
+def test_a_server_with_old_code_takes_no_run_and_ends(
+    instance: dg.DagsterInstance, server: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "algorithms" / "algorithm.yaml").write_text("algorithm: changed\n")
+    assert connect(tmp_path / "dagster") is None
+    assert server.wait(60) == 0
+    assert connect(tmp_path / "dagster") is None
+
+
+def test_the_socket_is_for_its_user_alone(server: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    path = address(tmp_path / "dagster")
+    assert path is not None
+    assert path.stat().st_mode & 0o077 == 0
+    assert address(Path("/" + "x" * LONGEST)) is None
