@@ -10,6 +10,7 @@ import polars as pl
 
 from saima.errors import StoreError
 from saima.events import Position
+from saima.features.caches import Caches
 from saima.features.gathered import Row, Version
 from saima.features.needs import Declared, table_needs, window_needs
 from saima.features.requests import Fields
@@ -40,16 +41,24 @@ class Extraction:
 class Extractor:
     """Computes an algorithm's features for requests; safe to use from several threads."""
 
-    def __init__(self, algorithm: Declared, online: OnlineStore | None) -> None:
-        """`online` None: nothing is there to read, so every table and aggregate is degraded."""
+    def __init__(self, algorithm: Declared, online: OnlineStore | None, caches: Caches | None = None) -> None:
+        """`online` None: nothing is there to read, so every table and aggregate is degraded.
+
+        caches: those of the process, over the same store; absent: its own.
+        """
         self.plan = algorithm.plan
+        self.algorithm = algorithm.declaration.algorithm
         self._online = online
         self._schema = pl.Schema(self.plan.input_schema())
         self._fields = Fields(algorithm.declaration.request)
         self._has_items = algorithm.declaration.request.items is not None
-        self._tables = [TableReader(need) for need in table_needs(algorithm)]
-        self._windows = [WindowReader(need) for need in window_needs(algorithm)]
         self._names = [*self.plan.tables, *self.plan.aggregates]
+        self.caches = caches if caches is not None or online is None else Caches(online)
+        self._tables: list[TableReader] = []
+        self._windows: list[WindowReader] = []
+        if self.caches is not None:
+            self._tables = [TableReader(need, self.algorithm, self.caches) for need in table_needs(algorithm)]
+            self._windows = [WindowReader(need, self.algorithm, self.caches) for need in window_needs(algorithm)]
 
     def extract(
         self,
@@ -74,9 +83,12 @@ class Extractor:
                         table.read(read, row)
                     for window in self._windows:
                         window.read(read, row)
-            except StoreError:
+            except StoreError as error:
                 row, position = self._row(request, user, items, time), {}
                 row.degraded = list(self._names)
+                if self.caches is not None:
+                    for name in self._names:
+                        self.caches.count(self.algorithm, name, {"failed": 1}, str(error))
         frame = self._frame(row)
         return Extraction(self.plan.evaluate(frame), frame, position, row.versions, row.degraded)
 

@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from saima.errors import DeclarationError, StoreError, suggest
-from saima.features.declaration import Declaration, Table
+from saima.features.declaration import Declaration, Table, TableCache
 from saima.features.durations import milliseconds
 from saima.features.keys import key_expr
 from saima.features.windows.definition import HEAD
@@ -63,12 +63,22 @@ class RowSource:
 
 @dataclass(frozen=True)
 class RowRead:
-    """How a table of a declaration reads its source: its rows, how, and how old a row may be (ms; None: any age)."""
+    """How a table of a declaration reads its source: its rows, how, and how old a row may be (ms; None: any age).
+
+    cache_ttl: how much older than the store a cached copy may be, ms on request.time; cache_size: keys held.
+    """
 
     table: str
     rows: RowSource
     query: str
     ttl: int | None
+    cache_ttl: int = 0
+    cache_size: int = 10_000
+
+    @property
+    def may_lag(self) -> bool:
+        """Whether a row may be read that is older than the position says, so that only its version tells which."""
+        return self.query == "async" or (self.query == "sync" and self.cache_ttl > 0)
 
 
 Version = tuple[int, int, int, int, str]
@@ -111,7 +121,8 @@ def _read(declaration: Declaration, name: str, table: Table) -> RowRead:
         milliseconds(source.lateness),
     )  # fmt: skip
     ttl = milliseconds(table.ttl) if table.ttl else 0
-    return RowRead(name, rows, table.query, ttl or None)
+    cache = table.cache or TableCache()
+    return RowRead(name, rows, table.query, ttl or None, milliseconds(cache.ttl), cache.size)
 
 
 def add(source: RowSource, held: Versions | None, latest: int, rows: Iterable[Version]) -> Versions:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from saima.errors import StoreError
+from saima.features.caches import Caches
 from saima.features.gathered import Row
 from saima.features.needs import WindowNeed
 from saima.features.windows import BehindHead, Reader, WindowOverflow
@@ -12,33 +14,54 @@ from saima.stores.interfaces import OnlineRead
 
 
 class WindowReader:
-    """Reads the windows that one aggregate asks of one group."""
+    """Reads the windows that one aggregate asks of one group; what cannot be read is missing, and the aggregate named.
 
-    def __init__(self, need: WindowNeed) -> None:
-        self._need = need
+    A key whose entity is damaged is missing alone; where the store raises, all keys are.
+    """
+
+    def __init__(self, need: WindowNeed, algorithm: str, caches: Caches) -> None:
+        self.need = need
+        self._algorithm = algorithm
+        self._caches = caches
         self._table = need.read.group.table
         self._columns = [ask.column for ask in need.asks]
         self._reader = Reader(need.read.group, need.asks)
 
     def read(self, read: OnlineRead, row: Row) -> None:
         """Fill the aggregate's columns."""
-        need = self._need
+        need = self.need
         keys = row.keys(need.inputs, need.per_item)
         wanted = list(dict.fromkeys(key for key in keys if key is not None))
-        packed: dict[str | None, bytes | None] = dict(zip(wanted, read.get_many(self._table, wanted), strict=True))
-        if (not packed or None in packed.values()) and read.generation(self._table) == 0:
-            row.degrade(need.name)  # warming: it has not been built yet
+        try:
+            packed: dict[str | None, bytes | None] = dict(zip(wanted, read.get_many(self._table, wanted), strict=True))
+            unknown = not packed or None in packed.values()
+            if unknown and read.generation(self._table) == 0:
+                row.degrade(need.name)  # warming: it has not been built yet
+                return
+        except StoreError as error:
+            self._fail(row, len(wanted), str(error))
             return
         values: dict[str | None, list[Any]] = {}
+        damaged: list[str] = []
         for target, key in zip(row.targets(need.per_item), keys, strict=True):
             if key not in values:
-                values[key] = self._values(packed.get(key), row)
+                try:
+                    values[key] = self._values(packed.get(key), row)
+                except StoreError as broken:
+                    values[key] = [None] * len(self._columns)
+                    damaged.append(f"{broken} (key '{key}')")
             target.update(zip(self._columns, values[key], strict=True))
+        if damaged:
+            self._fail(row, len(damaged), damaged[-1])
+
+    def _fail(self, row: Row, keys: int, error: str) -> None:
+        row.degrade(self.need.name)
+        self._caches.count(self._algorithm, self.need.name, {"failed": keys}, error)
 
     def _values(self, data: bytes | None, row: Row) -> list[Any]:
         try:
             values = self._reader.read(data, row.time)
         except (BehindHead, WindowOverflow):
-            row.degrade(self._need.name)
+            row.degrade(self.need.name)
             return [None] * len(self._columns)
         return [entries(value) if isinstance(value, dict) else value for value in values]

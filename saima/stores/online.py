@@ -46,11 +46,17 @@ class LmdbRead:
 
     def get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
         """Values of keys, None where there is none, in the order of the keys."""
-        return _get_many(self._txn, table, keys)
+        try:
+            return _get_many(self._txn, table, keys)
+        except lmdb.Error as error:
+            raise self._explained(table, error) from error
 
     def scan(self, table: str) -> list[tuple[str, bytes]]:
         """All entities of a table, by key."""
-        return _scan(self._txn, table)
+        try:
+            return _scan(self._txn, table)
+        except lmdb.Error as error:
+            raise self._explained(table, error) from error
 
     def position(self) -> Position:
         """Position that the state of this transaction covers; {} before the first."""
@@ -58,7 +64,13 @@ class LmdbRead:
 
     def generation(self, table: str) -> int:
         """Number of commits that changed the table."""
-        return _generation(self._txn, table)
+        try:
+            return _generation(self._txn, table)
+        except lmdb.Error as error:
+            raise self._explained(table, error) from error
+
+    def _explained(self, table: str, error: lmdb.Error) -> StoreError:
+        return StoreError(explain(self._held.path, f"read '{table}' of the online store", error))
 
 
 class LmdbWrite:
