@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Reference = Callable[..., Any]
 Lowering = Callable[..., "pl.Expr"]
+Kernel = Callable[..., Any]
 Rule = Callable[["Call"], Type]
 
 KINDS = (
@@ -49,6 +50,7 @@ class Operator:
     (arithmetic), so the check may wait. maps: parameter over whose elements the operator maps if it gets a list.
     implicit: parameters that are request.time unless given. bits: bound of the result's magnitude.
     exact: reference and lowering agree bit for bit (integers, text, IEEE arithmetic), so either may run.
+    vector: (call, *arrays) -> array, the lowering's bits in NumPy, or None; see `saima.features.vector.values`.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Operator:
     bits: Callable[[Call], float] | None = None
     hidden: bool = False
     exact: bool = False
+    vector: Kernel | None = None
     parameters: dict[str, inspect.Parameter] = field(default_factory=dict)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -109,6 +112,7 @@ def operator(
     bits: Callable[[Call], float] | float | None = None,
     hidden: bool = False,
     exact: bool = False,
+    vector: Kernel | None = None,
     **kinds: str,
 ) -> Callable[[Reference], Operator]:
     """Declare an operator from its reference; the keyword arguments are the kinds of its parameters.
@@ -136,6 +140,7 @@ def operator(
             bits=bound,
             hidden=hidden,
             exact=exact,
+            vector=vector,
             parameters=parameters,
         )
 
