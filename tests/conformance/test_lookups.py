@@ -1,8 +1,7 @@
-"""The cases of lookups.json through the batch path and the packed versions, row by row and at once."""
+"""The cases of lookups.json: batches, packed versions row by row and at once, backfill, and as served."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,33 +10,73 @@ import polars as pl
 import pytest
 
 from saima.features.asof import RowHistory
+from saima.features.backfill import backfill
 from saima.features.lookups import RowReader, RowSource, versions
+from saima.features.types import parse_type
 from saima.streams.tiles import RowEngine
 
-CASES = json.loads((Path(__file__).parent / "cases" / "lookups.json").read_text())["cases"]
+from .conftest import known, read_cases
+from .served import ask_online, load_case
+
+PARTS = ("uses_known_at", "ttl_ms", "rows", "queries", "expect")
+QUERIES = ("sync", "preload")
 DAYS = 365 * 86_400_000
+KINDS = {bool: "bool", int: "int64", float: "float64", str: "string"}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    cases = read_cases(metafunc.config, "lookups.json")
+    metafunc.parametrize("case", cases, ids=[case["id"] for case in cases])
+
+
+def kind_of(case: dict[str, Any]) -> str:
+    """Type of a table's value: what all its rows fit."""
+    found = {KINDS[type(row["value"])] for row in case["rows"] if row["value"] is not None} or {"int64"}
+    return found.pop() if len(found) == 1 else "float64"
 
 
 def source_of(case: dict[str, Any]) -> RowSource:
-    known = "known_at" if case["uses_known_at"] else None
-    kind = "string" if any(isinstance(row["value"], str) for row in case["rows"]) else "float64"
-    fields = (("key", "string"), ("valid_from", "timestamp"), ("known_at", "timestamp"), ("value", kind))
-    return RowSource("source", ("key",), "valid_from", known, fields, DAYS)
+    known_at = "known_at" if case["uses_known_at"] else None
+    return RowSource("source", ("key",), "valid_from", known_at, tuple(fields_of(case).items()), DAYS)
+
+
+def fields_of(case: dict[str, Any]) -> dict[str, str]:
+    return {"key": "string", "valid_from": "timestamp", "known_at": "timestamp", "value": kind_of(case)}
+
+
+def declaration_of(case: dict[str, Any]) -> dict[str, Any]:
+    known(case, *PARTS)
+    table = {
+        "source": "source",
+        "key": "key",
+        "valid_from": "valid_from",
+        **({"known_at": "known_at"} if case["uses_known_at"] else {}),
+        **({"ttl": f"{case['ttl_ms']}ms"} if case["ttl_ms"] else {}),
+    }
+    return {
+        "algorithm": "case",
+        "sources": {"source": {"key": "key", "fields": fields_of(case), "lateness": f"{DAYS}ms"}},
+        "request": {"fields": {"key": "string"}},
+        "tables": {query: {**table, "query": query} for query in QUERIES},
+        "features": {f"by_{query}": {"value": f"{query}.value", "dtype": kind_of(case)} for query in QUERIES},
+    }
 
 
 def frame_of(case: dict[str, Any]) -> pl.DataFrame:
-    text = any(isinstance(row["value"], str) for row in case["rows"])
+    rows, dtype = case["rows"], parse_type(kind_of(case)).polars
+    columns = {
+        "time": [row.get("known_at") or row["valid_from"] for row in rows],
+        "seq": [row.get("seq", 0) for row in rows],
+        "offset": list(range(1, len(rows) + 1)),
+        "valid_from": [row["valid_from"] for row in rows],
+        "known_at": [row.get("known_at") for row in rows],
+    }
     return pl.DataFrame(
-        {
-            "key": [row["key"] for row in case["rows"]],
-            "valid_from": [row["valid_from"] for row in case["rows"]],
-            "known_at": pl.Series([row.get("known_at") for row in case["rows"]], dtype=pl.Int64),
-            "time": [row.get("known_at") or row["valid_from"] for row in case["rows"]],
-            "seq": [row.get("seq", 0) for row in case["rows"]],
-            "value": pl.Series(
-                [row["value"] for row in case["rows"]], dtype=pl.String if text else pl.Float64, strict=False
-            ),
-        }
+        [
+            *(pl.Series(name, values, dtype=pl.Int64) for name, values in columns.items()),
+            pl.Series("key", [row["key"] for row in rows], dtype=pl.String),
+            pl.Series("value", [row["value"] for row in rows], dtype=dtype, strict=False),
+        ]
     )
 
 
@@ -68,7 +107,25 @@ def by_rows(case: dict[str, Any], size: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("path", ["batch", "rows", "whole"])
-@pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
-def test_case(case: dict[str, Any], path: str) -> None:
+def test_lookups(case: dict[str, Any], path: str) -> None:
+    known(case, *PARTS)
     got = by_batch(case) if path == "batch" else by_rows(case, 1 if path == "rows" else 100)
     assert got == case["expect"]
+
+
+def test_backfill(case: dict[str, Any], tmp_path: Path) -> None:
+    rows = pl.LazyFrame({"time": [q["t"] for q in case["queries"]], "key": [q["key"] for q in case["queries"]]})
+    found = backfill(load_case(declaration_of(case), tmp_path), rows, {"source": frame_of(case).lazy()}).collect()
+    for query in QUERIES:
+        assert found[f"by_{query}"].to_list() == case["expect"], query
+
+
+@pytest.mark.parametrize("history", [0, 1, 100])
+def test_online(case: dict[str, Any], history: int, tmp_path: Path) -> None:
+    """The first rows built as history, the others one by one; each query is a request."""
+    frame, algorithm = frame_of(case), load_case(declaration_of(case), tmp_path)
+    batches = [frame[:history], *(frame[at] for at in range(history, frame.height))]
+    found = ask_online(algorithm, tmp_path, batches, [({"key": q["key"]}, q["t"]) for q in case["queries"]])
+    for query in QUERIES:
+        assert [one.features[f"by_{query}"].to_list()[0] for one in found] == case["expect"], query
+        assert all(one.degraded == [] for one in found)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,12 @@ from saima.routing import draws
 from saima.routing.arms import Gate, Split, Stickiness, choose, ranges, stick
 from saima.routing.buckets import bucket, bucket_expr, place, planout
 
-CASES = json.loads((Path(__file__).parent / "cases" / "splitting.json").read_text())["cases"]
+from .conftest import read_cases
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    cases = read_cases(metafunc.config, "splitting.json")
+    metafunc.parametrize("case", cases, ids=[case["id"] for case in cases])
 
 
 def split_of(experiment: dict[str, Any]) -> Split:
@@ -185,7 +188,6 @@ def run_sticky(case: dict[str, Any]) -> None:
 RUN = {name.removeprefix("run_"): function for name, function in list(globals().items()) if name.startswith("run_")}
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
 def test_splitting(case: dict[str, Any]) -> None:
     assert case["kind"] in RUN, f"unknown kind of case '{case['kind']}'"
     RUN[case["kind"]](case)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,19 +14,15 @@ from tea_tasting.aggr import Aggregates
 from ab import bayes, means, moments, multiplicity, off_policy, power, proportions, quantiles, sequential, srm
 from ab.estimates import Estimate, NoResult
 
+from .conftest import case_files, read_one
+
 Case = dict[str, Any]
 Result = dict[str, Any]
-HERE = Path(__file__).parent / "cases"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    more = metafunc.config.getoption("--conformance", None)
-    cases = [
-        {**case, "folder": folder}
-        for folder in (HERE, *([Path(more)] if more else []))
-        if (folder / "statistics.json").is_file()
-        for case in json.loads((folder / "statistics.json").read_text())["cases"]
-    ]
+    files = case_files(metafunc.config, "statistics.json")
+    cases = [{**case, "folder": file.parent} for file in files for case in read_one(file)]
     metafunc.parametrize("case", cases, ids=[case["id"] for case in cases])
 
 

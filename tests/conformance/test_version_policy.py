@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import random
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from saima.host.slot import Mode, Version, next_action
 
-CASES = json.loads((Path(__file__).parent / "cases" / "version_policy.json").read_text())["cases"]
+from .conftest import read_cases
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    cases = read_cases(metafunc.config, "version_policy.json")
+    metafunc.parametrize("case", cases, ids=[case["id"] for case in cases])
 
 
 def simulate(versions: list[Version], mode: Mode) -> tuple[list[int], int, int]:
@@ -33,7 +36,6 @@ def simulate(versions: list[Version], mode: Mode) -> tuple[list[int], int, int]:
         least = min(least, len([v for v in versions if v.state == "ready"]))
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
 def test_version_policy(case: dict[str, Any]) -> None:
     kind = case.get("kind", "ask")
     assert kind in ("ask", "simulate"), f"unknown kind of case '{kind}'"
