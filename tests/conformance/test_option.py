@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 
 
 def run(folder: Path, *tests: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "extra", "-rA", "--tb=line"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "extra", "-v", "-rA", "--tb=line"]
     return subprocess.run(
         [*command, "--conformance", str(folder), *(str(HERE / test) for test in tests)],
         capture_output=True, text=True, timeout=120, cwd=HERE.parents[1], check=False,
@@ -41,9 +41,8 @@ def test_cases_of_another_folder_run_on_every_path(tmp_path: Path) -> None:
     lines = [line for line in found.stdout.splitlines() if "::" in line]
     for name, outcome, paths in (("right", "PASSED", 3), ("wrong", "FAILED", 3), ("strange", "FAILED", 3),
                                  ("lookup", "PASSED", 7), ("window", "FAILED", 8)):  # fmt: skip
-        assert len([line for line in lines if f"extra-{name}" in line and line.startswith(outcome)]) == paths, (
-            found.stdout
-        )
+        ran = [line for line in lines if f"extra-{name}" in line and line.startswith(outcome)]
+        assert len(ran) == paths, found.stdout
     assert "case extra-strange: unknown kind of case, with mode" in found.stdout
     assert "unknown measure 'median'" in found.stdout
 
