@@ -62,6 +62,7 @@ def demo(algorithm: str, days: int, fault: str | None, kills: bool) -> None:
             first = max((row.publication for row in session.registry.bundles(algorithm)), default=0)
             session.start_streams()
             session.wait_ready(stop)
+            session.start_runs()
             say(f"serving; replaying {days} days" + (f" with the fault '{fault}' planted" if fault else ""))
             replayer = session.replayer(traffic, 0.0)
             plan = [(0.35, _kill_worker), (0.65, _kill_host)] if kills else []

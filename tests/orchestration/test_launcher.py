@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,7 +42,7 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
     home.mkdir()
     (home / "dagster.yaml").write_text((ROOT / "orchestration" / "dagster.yaml").read_text())
     (tmp_path / "waiting_definitions.py").write_text(SLOW)
-    (tmp_path / "algorithms").mkdir()
+    shutil.copytree(Path(__file__).with_name("shop"), tmp_path / "algorithms" / "shop")
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     monkeypatch.setenv("SAIMA_HOME", str(tmp_path))
     monkeypatch.setenv("SAIMA_ALGORITHMS", str(tmp_path / "algorithms"))
@@ -58,7 +58,8 @@ def server(instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[subprocess.
     path = address(tmp_path / "dagster")
     assert path is not None, "pytest's folder has a short path"
     process = subprocess.Popen([sys.executable, "-m", "orchestration.forkserver", "json"], cwd=ROOT)
-    until(path.is_socket)
+    until(lambda: path.is_socket() or process.poll() is not None)
+    assert process.poll() is None
     yield process
     process.terminate()
     process.wait(60)
@@ -144,7 +145,7 @@ def test_runs_end_with_their_launcher(server: subprocess.Popen[bytes], tmp_path:
 def test_a_server_with_old_code_takes_no_run_and_ends(
     instance: dg.DagsterInstance, server: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    (tmp_path / "algorithms" / "algorithm.yaml").write_text("algorithm: changed\n")
+    (tmp_path / "algorithms" / "shop" / "new.txt").write_text("changed\n")
     assert connect(tmp_path / "dagster") is None
     assert server.wait(60) == 0
     assert connect(tmp_path / "dagster") is None
