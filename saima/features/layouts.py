@@ -58,7 +58,8 @@ class Layout:
     @property
     def missing(self) -> Pad:
         """What stands where a value is missing: NaN, -1, False or the empty text."""
-        return {"float32": math.nan, "float64": math.nan, "bool": False, "string": ""}.get(self.dtype, -1)
+        by_dtype: dict[str, Pad] = {"float32": math.nan, "float64": math.nan, "bool": False, "string": ""}
+        return by_dtype.get(self.dtype, -1)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -6,18 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 import polars as pl
 
 from saima.errors import SaimaError, suggest
+from saima.features.layouts import Layout, layouts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from saima.features.declaration import Declaration
     from saima.features.declaration import Model as ModelDeclaration
+    from saima.learning.tensors import Features
 
 Setting = int | float | str | bool | list[int]
 
@@ -27,7 +29,8 @@ class ModelSpec:
     """The recipe of one model: its declaration, the dtypes of its features, the seed, the settings.
 
     `settings` go over those of the declaration, which go over the trainer's defaults. `label` and `weight` name columns
-    of the samples; a missing weight column weighs every row 1.
+    of the samples; a missing weight column weighs every row 1. `directory` is the algorithm's folder, in which the file
+    of a model lies that was made elsewhere.
     """
 
     name: str
@@ -37,6 +40,12 @@ class ModelSpec:
     settings: Mapping[str, Setting] = field(default_factory=dict)
     label: str = "label"
     weight: str = "weight"
+    directory: Path | None = None
+
+    @property
+    def layouts(self) -> tuple[Layout, ...]:
+        """How the input tensors are filled, in declared order."""
+        return layouts(self.declaration, self.dtypes)
 
     @property
     def tensors(self) -> dict[str, tuple[str, ...]]:
@@ -67,15 +76,22 @@ class ModelSpec:
 
 
 def spec_of(
-    declaration: Declaration, model: str, seed: int = 0, settings: Mapping[str, Setting] | None = None
+    declaration: Declaration,
+    model: str,
+    seed: int = 0,
+    settings: Mapping[str, Setting] | None = None,
+    directory: Path | None = None,
 ) -> ModelSpec:
-    """The recipe of a declared model. Raises SaimaError if the declaration has no such model."""
+    """The recipe of a declared model; `directory` is the algorithm's folder, which a model with a file needs.
+
+    Raises SaimaError if the declaration has no such model.
+    """
     if model not in declaration.models:
         raise SaimaError(
             f"algorithm '{declaration.algorithm}' has no model '{model}'{suggest(model, declaration.models)}"
         )
     dtypes = {name: feature.dtype for name, feature in declaration.features.items()}
-    return ModelSpec(model, declaration.models[model], dtypes, seed, settings or {})
+    return ModelSpec(model, declaration.models[model], dtypes, seed, settings or {}, directory=directory)
 
 
 class Model(Protocol):
@@ -91,8 +107,8 @@ class Model(Protocol):
         """Columns that `predict` reads."""
         ...
 
-    def predict(self, columns: pl.DataFrame) -> NDArray[np.float64]:
-        """Score rows: float64 [n], in the order of the rows; null and NaN are missing values."""
+    def predict(self, columns: Features) -> NDArray[np.float64]:
+        """Score the rows of a frame or of an extraction: float64 [n], in their order; null and NaN are missing."""
         ...
 
     def save(self, directory: Path) -> None:
@@ -139,14 +155,3 @@ def labelled(samples: pl.DataFrame, spec: ModelSpec, extra: tuple[str, ...] = ()
     if rows.is_empty():
         raise SaimaError(f"model '{spec.name}': none of the {samples.height} samples has a label in '{spec.label}'")
     return rows
-
-
-def matrix(columns: pl.DataFrame, names: tuple[str, ...]) -> NDArray[np.float32]:
-    """Columns as one C-ordered float32 matrix [n, features]; null becomes NaN. One row costs some 30 microseconds."""
-    if columns.height == 1:
-        row = dict(zip(columns.columns, columns.row(0), strict=True))
-        return np.array([[row[name] for name in names]], dtype=np.float32)
-    out = np.empty((columns.height, len(names)), dtype=np.float32)
-    for index, name in enumerate(names):
-        out[:, index] = columns.get_column(name).cast(pl.Float32).to_numpy()
-    return out

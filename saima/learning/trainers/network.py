@@ -1,4 +1,4 @@
-"""The graph of the network: tensors in, standardisation, missing indicators and embeddings inside, one score out."""
+"""The graph of the network: tensors in; standardisation, missing indicators, embeddings and pooling; a score out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from saima.features.layouts import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,11 +39,28 @@ class Ids:
 
 
 @dataclass(frozen=True)
+class Pooled:
+    """A tensor of lists or steps, [n, length] or [n, length, width]: the mean over what is there, for numbers the
+    greatest too, and how many there are.
+
+    size: rows of the embedding, 0 for numbers, which `middle` and `scale` standardise; width: of the embedding.
+    """
+
+    name: str
+    size: int
+    width: int
+    middle: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Architecture:
     """All that the graph is built from; the weights apart."""
 
+    layouts: tuple[Layout, ...]
     dense: tuple[Dense, ...]
     ids: tuple[Ids, ...]
+    pooled: tuple[Pooled, ...]
     hidden: tuple[int, ...]
     dropout: float
     objective: str
@@ -51,12 +70,11 @@ class Architecture:
     @property
     def features(self) -> tuple[str, ...]:
         """Every feature read, once each."""
-        return tuple(dict.fromkeys(name for names in self.tensors.values() for name in names))
+        return tuple(dict.fromkeys(name for layout in self.layouts for name in layout.features))
 
-    @property
-    def tensors(self) -> dict[str, tuple[str, ...]]:
-        """Features by input tensor."""
-        return {d.name: d.features for d in self.dense} | {i.name: i.features for i in self.ids}
+    def layout(self, name: str) -> Layout:
+        """How a tensor is filled."""
+        return next(layout for layout in self.layouts if layout.name == name)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -66,17 +84,20 @@ class Architecture:
     def from_json(cls, document: Mapping[str, Any]) -> Architecture:
         """What `to_json` wrote."""
         return cls(
-            tuple(
-                Dense(d["name"], *(tuple(d[part]) for part in ("features", "middle", "scale")))
-                for d in document["dense"]
-            ),
-            tuple(Ids(d["name"], tuple(d["features"]), d["size"], d["width"]) for d in document["ids"]),
+            tuple(Layout(**_tuples(each)) for each in document["layouts"]),
+            tuple(Dense(**_tuples(each)) for each in document["dense"]),
+            tuple(Ids(**_tuples(each)) for each in document["ids"]),
+            tuple(Pooled(**_tuples(each)) for each in document["pooled"]),
             tuple(document["hidden"]),
             document["dropout"],
             document["objective"],
             document["offset"],
             document["spread"],
         )
+
+
+def _tuples(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in document.items()}
 
 
 def standardise(name: str, features: tuple[str, ...], values: NDArray[np.float32]) -> Dense:
@@ -100,19 +121,23 @@ def build(architecture: Architecture, seed: int) -> Any:
 
     keras, layers, ops = tf.keras, tf.keras.layers, tf.keras.ops
     inputs: dict[str, Any] = {}
+    for layout in architecture.layouts:
+        shape = tuple(None if size == -1 else size for size in layout.shape)
+        inputs[layout.name] = keras.Input(shape, name=layout.name, dtype=layout.dtype)
+        for beside in layout.names[1:]:
+            inputs[beside] = keras.Input((), name=beside, dtype="int64")
     parts: list[Any] = []
     for dense in architecture.dense:
-        tensor = inputs[dense.name] = keras.Input((len(dense.features),), name=dense.name, dtype="float32")
+        tensor = layers.Reshape((len(dense.middle),))(ops.cast(inputs[dense.name], "float32"))
         missing = ops.isnan(tensor)
-        middle, scale = np.array(dense.middle, np.float32), np.array(dense.scale, np.float32)
-        scaled = ops.arcsinh((ops.where(missing, middle, tensor) - middle) / scale)
-        parts += [scaled, ops.cast(missing, "float32")]
+        parts += [_standard(tensor, missing, dense.middle, dense.scale), ops.cast(missing, "float32")]
     for order, ids in enumerate(architecture.ids):
-        tensor = inputs[ids.name] = keras.Input((len(ids.features),), name=ids.name, dtype="int64")
-        known = ops.where(ops.logical_and(tensor >= 0, tensor < ids.size), tensor, ops.zeros_like(tensor))
         start = keras.initializers.RandomUniform(seed=seed * 101 + 50 + order)
-        embedded = layers.Embedding(ids.size, ids.width, start, name=f"{ids.name}_embedding")(known)
-        parts.append(layers.Flatten()(embedded))
+        embedding = layers.Embedding(ids.size, ids.width, start, name=f"{ids.name}_embedding")
+        parts.append(layers.Flatten()(embedding(_known(inputs[ids.name], ids.size))))
+    for order, pooled in enumerate(architecture.pooled):
+        start = keras.initializers.RandomUniform(seed=seed * 101 + 70 + order)
+        parts += _pool(pooled, architecture.layout(pooled.name), inputs, start)
     flow = layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
     for depth, units in enumerate(architecture.hidden):
         start = keras.initializers.GlorotUniform(seed=seed * 101 + depth)
@@ -121,3 +146,46 @@ def build(architecture: Architecture, seed: int) -> Any:
             flow = layers.Dropout(architecture.dropout, seed=seed * 101 + depth)(flow)
     start = keras.initializers.GlorotUniform(seed=seed * 101 + 97)
     return keras.Model(inputs, layers.Dense(1, kernel_initializer=start, name="standard_score")(flow))
+
+
+def _standard(tensor: Any, missing: Any, middle: tuple[float, ...], scale: tuple[float, ...]) -> Any:
+    from tensorflow.keras import ops
+
+    centre, reach = np.array(middle, np.float32), np.array(scale, np.float32)
+    return ops.arcsinh((ops.where(missing, centre, tensor) - centre) / reach)
+
+
+def _known(tensor: Any, size: int) -> Any:
+    from tensorflow.keras import ops
+
+    return ops.where(ops.logical_and(tensor >= 0, tensor < size), tensor, ops.zeros_like(tensor))
+
+
+def _pool(pooled: Pooled, layout: Layout, inputs: Mapping[str, Any], start: Any) -> list[Any]:
+    """Mean, and for numbers maximum, of what each row holds; without lengths, what equals the pad is not there."""
+    from tensorflow.keras import layers, ops
+
+    tensor = inputs[pooled.name]
+    if layout.lengths:
+        length = ops.expand_dims(inputs[layout.names[-1]], 1)
+        held = ops.cast(ops.cumsum(ops.ones_like(_first(tensor, layout), dtype="int64"), axis=1) <= length, "float32")
+    else:
+        held = ops.cast(tensor != layout.pad, "float32")
+    if pooled.size:
+        values = layers.Embedding(pooled.size, pooled.width, start, name=f"{pooled.name}_embedding")(
+            _known(tensor, pooled.size)
+        )
+    else:
+        numbers = ops.cast(tensor, "float32")
+        numbers = ops.expand_dims(numbers, 2) if layout.form == "list" else numbers
+        values = _standard(numbers, ops.isnan(numbers), pooled.middle, pooled.scale)
+    weight = ops.expand_dims(held, 2)
+    count = ops.sum(held, axis=1, keepdims=True)
+    parts = [ops.sum(values * weight, axis=1) / ops.maximum(count, 1.0), ops.log1p(count)]
+    if not pooled.size:
+        parts.append(ops.max(ops.where(weight > 0, values, ops.zeros_like(values)), axis=1))
+    return parts
+
+
+def _first(tensor: Any, layout: Layout) -> Any:
+    return tensor if layout.form == "list" else tensor[:, :, 0]

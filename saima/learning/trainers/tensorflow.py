@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 
 from saima.errors import SaimaError
-from saima.learning.model import Model, ModelSpec, Setting, labelled, matrix
-from saima.learning.trainers.network import Architecture, Ids, build, standardise
+from saima.learning.model import Model, ModelSpec, Setting, labelled
+from saima.learning.tensors import Features, tensors
+from saima.learning.trainers.network import Architecture, Dense, Ids, Pooled, build, standardise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,11 +66,11 @@ class TensorFlowModel:
         """Columns that `predict` reads."""
         return self.architecture.features
 
-    def predict(self, columns: pl.DataFrame) -> NDArray[np.float64]:
+    def predict(self, columns: Features) -> NDArray[np.float64]:
         """Score rows, float64 [n]; a single row takes about 1 ms."""
         tf = tensorflow()
-        tensors = {name: tf.constant(values) for name, values in arrays(columns, self.architecture).items()}
-        return np.asarray(self.serve(**tensors)["score"], dtype=np.float64)
+        given = {name: tf.constant(values) for name, values in tensors(self.architecture.layouts, columns).items()}
+        return np.asarray(self.serve(**given)["score"], dtype=np.float64)
 
     def save(self, directory: Path) -> None:
         """Write `saved_model/` (named tensors in, `score` out), the architecture and the weights."""
@@ -120,39 +121,48 @@ class TensorFlowTrainer:
         return TensorFlowModel(architecture, weights, holder.signatures["serving_default"], holder)
 
 
-def arrays(columns: pl.DataFrame, architecture: Architecture) -> dict[str, NDArray[Any]]:
-    """Columns as the graph's tensors by name: float32 [n, k] with NaN for missing, int64 [n, k] with -1 for missing."""
-    tensors: dict[str, NDArray[Any]]
-    if columns.height == 1:  # column by column, a single row would cost over a millisecond
-        row = dict(zip(columns.columns, columns.row(0), strict=True))
-        tensors = {d.name: np.array([[row[name] for name in d.features]], dtype=np.float32) for d in architecture.dense}
-        for ids in architecture.ids:
-            known = [-1 if row[name] is None else row[name] for name in ids.features]
-            tensors[ids.name] = np.array([known], dtype=np.int64)
-        return tensors
-    tensors = {d.name: matrix(columns, d.features) for d in architecture.dense}
-    for ids in architecture.ids:
-        values = [columns[name].cast(pl.Int64).fill_null(-1).to_numpy() for name in ids.features]
-        tensors[ids.name] = np.stack(values, axis=1)
-    return tensors
-
-
 def designed(rows: pl.DataFrame, labels: NDArray[np.float32], spec: ModelSpec, options: dict[str, Any]) -> Architecture:
-    """The architecture that fits a declaration and its samples: integer tensors become embeddings."""
-    inputs = spec.declaration.inputs
-    dense, ids = [], []
-    for name, features in spec.tensors.items():
-        declared = inputs[name] if isinstance(inputs, dict) else None
-        if getattr(declared, "tensor", "float32") == "int64":
-            top = max(int(rows[feature].max() or 0) for feature in features)  # type: ignore[arg-type]
-            width = min(int(options["embedding"]), (top + 2) // 2)
-            ids.append(Ids(name, features, top + 1, width))
+    """The architecture that fits a declaration and its samples: integer tensors become embeddings, lists are pooled.
+
+    Raises SaimaError for a tensor that the network cannot learn from.
+    """
+    dense: list[Dense] = []
+    ids: list[Ids] = []
+    pooled: list[Pooled] = []
+    filled = tensors(spec.layouts, rows)
+    for layout in spec.layouts:
+        if layout.dtype == "string" or layout.form == "ragged":
+            what = "texts" if layout.dtype == "string" else "ragged tensors"
+            raise SaimaError(
+                f"model '{spec.name}': the network does not learn from {what} ('{layout.name}'); "
+                "use lookup_id or hash_bucket, and padded lists"
+            )
+        values = filled[layout.name]
+        whole = layout.dtype in ("int64", "int32")
+        top = max(int(values.max(initial=0)), 0) if whole else 0
+        width = min(int(options["embedding"]), (top + 2) // 2)
+        if layout.form == "flat" and whole:
+            ids.append(Ids(layout.name, layout.features, top + 1, width))
+        elif layout.form == "flat":
+            flat = values.reshape(len(values), -1).astype(np.float32)
+            dense.append(standardise(layout.name, layout.features, flat))
+        elif whole and layout.form == "list":
+            pooled.append(Pooled(layout.name, top + 1, width))
+        elif not layout.lengths:
+            raise SaimaError(
+                f"model '{spec.name}': '{layout.name}' holds numbers in lists of unknown length; add 'lengths: true'"
+            )
         else:
-            dense.append(standardise(name, features, matrix(rows, features)))
+            steps = values.reshape(*values.shape[:2], -1).astype(np.float32)
+            held = np.arange(steps.shape[1]) < filled[layout.names[-1]][:, None]
+            scaled = standardise(layout.name, layout.features, steps[held])
+            pooled.append(Pooled(layout.name, 0, 0, scaled.middle, scaled.scale))
     regression = spec.declaration.objective == "regression"
     return Architecture(
+        spec.layouts,
         tuple(dense),
         tuple(ids),
+        tuple(pooled),
         tuple(int(units) for units in options["hidden"]),
         float(options["dropout"]),
         spec.declaration.objective,
@@ -163,7 +173,7 @@ def designed(rows: pl.DataFrame, labels: NDArray[np.float32], spec: ModelSpec, o
 
 def continued(spec: ModelSpec, previous: Model) -> Architecture:
     """The previous model's architecture, if it fits the declaration still."""
-    if isinstance(previous, TensorFlowModel) and previous.architecture.tensors == spec.tensors:
+    if isinstance(previous, TensorFlowModel) and previous.architecture.layouts == spec.layouts:
         return previous.architecture
     raise SaimaError(
         f"model '{spec.name}': its inputs have changed; it cannot go on from the previous one, only afresh"
@@ -188,7 +198,7 @@ def descend(
     schedule = tf.keras.optimizers.schedules.CosineDecay(rate, epochs * steps, alpha=0.02)
     optimizer = tf.keras.optimizers.AdamW(schedule, weight_decay=float(options["decay"]))
     optimizer.build(network.trainable_variables)
-    tensors = {name: tf.constant(values) for name, values in arrays(rows, architecture).items()}
+    given = {name: tf.constant(values) for name, values in tensors(architecture.layouts, rows).items()}
     targets = tf.constant((labels - architecture.offset) / architecture.spread)
     importance = tf.constant(weights)
     corner = float(options["huber"])
@@ -208,7 +218,7 @@ def descend(
         for index in tf.range(steps):
             chosen = order[index * batch : (index + 1) * batch]
             with tf.GradientTape() as tape:
-                output = network({name: tf.gather(value, chosen) for name, value in tensors.items()}, training=True)
+                output = network({name: tf.gather(value, chosen) for name, value in given.items()}, training=True)
                 row_loss = loss(tf.gather(targets, chosen), output[:, 0])
                 total = tf.reduce_mean(row_loss * tf.gather(importance, chosen))
             gradients = tape.gradient(total, network.trainable_variables)
@@ -223,13 +233,14 @@ def descend(
 def served(network: Any, architecture: Architecture) -> TensorFlowModel:
     """The network with its signature: named tensors in, `score` in the label's unit (or a chance) out."""
     tf = tensorflow()
-    shapes = {
-        **{d.name: tf.TensorSpec((None, len(d.features)), tf.float32, name=d.name) for d in architecture.dense},
-        **{i.name: tf.TensorSpec((None, len(i.features)), tf.int64, name=i.name) for i in architecture.ids},
-    }
+    shapes = {}
+    for layout in architecture.layouts:
+        sizes = (None if size == -1 else size for size in layout.shape)
+        shapes[layout.name] = tf.TensorSpec((None, *sizes), layout.dtype, name=layout.name)
+        shapes |= {beside: tf.TensorSpec((None,), tf.int64, name=beside) for beside in layout.names[1:]}
 
-    def score(**tensors: Any) -> dict[str, Any]:
-        output = network(tensors, training=False)[:, 0]
+    def score(**given: Any) -> dict[str, Any]:
+        output = network(given, training=False)[:, 0]
         if architecture.objective == "binary":
             return {"score": tf.sigmoid(output)}
         return {"score": output * architecture.spread + architecture.offset}

@@ -8,7 +8,7 @@ import pytest
 
 from saima.errors import SaimaError
 from saima.features.declaration import Declaration
-from saima.learning.model import matrix
+from saima.learning.tensors import matrix
 from saima.learning.trainers import spec_of
 
 
