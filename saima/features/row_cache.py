@@ -126,7 +126,7 @@ def load(
     error = ""
     for key, before, data in zip(keys, held, read.get_many(table, keys), strict=True):
         try:
-            if before is not None and before.data == data:
+            if before is not None and before.opened is not None and before.data == data:
                 opened = before.opened
             else:
                 opened = None if data is None else open_(data)

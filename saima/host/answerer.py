@@ -116,7 +116,7 @@ class Answerer:
         finally:
             slot.release()
         if result.degraded:
-            self._meter.count("degraded")
+            self._meter.degraded(ask.algorithm, result.degraded)
         seconds = {**result.seconds, "total": perf_counter() - started}
         self._meter.answered(ask.algorithm, slot.lineage, slot.publication, seconds)
         if route.state.shadow in route.slots and route.state.shadow != slot.lineage:

@@ -61,6 +61,7 @@ class Host:
         self._loader = Loader(settings)
         self._wake, self._halt, self._settled = threading.Event(), threading.Event(), threading.Event()
         self._started, self._poll = clock(), poll
+        self._broken = ""
         self._reconciler = Reconciler(
             self.source, load or self._loader.load, self._answerer.adopt, self.boot, clock, wake=self._wake.set
         )
@@ -134,7 +135,14 @@ class Host:
         """Status of this process, as published to `host/<boot>`; answers = journalled + dropped."""
         measured = self.meter.snapshot()
         spool, drainer, answerer = self._spool, self._drainer, self._answerer
-        errors = [self._reconciler.error, drainer.error if drainer else "", spool.error if spool else ""]
+        behind = self._loader.caches.refresher
+        errors = [
+            self._broken,
+            self._reconciler.error,
+            drainer.error if drainer else "",
+            spool.error if spool else "",
+            behind.error,
+        ]
         return {
             "pid": os.getpid(),
             "boot": self.boot,
@@ -149,6 +157,7 @@ class Host:
             "drained": drainer.journalled if drainer else 0,
             "inherited": drainer.inherited if drainer else 0,
             "lanes": {name: {"waiting": lane.waiting, "size": lane.size} for name, lane in answerer.lanes.items()},
+            "caches": self._loader.caches.numbers(),
             **measured,
         }
 
@@ -159,14 +168,24 @@ class Host:
                 changed = self._reconciler.step()
                 if self._reconciler.settled:
                     self._settled.set()
-            except Exception:
-                LOG.exception("reconciling failed; epoch %d stays in force", self._answerer.table.epoch)
-                changed = False
+                changed, self._broken = changed or bool(self._broken), ""
+            except Exception as error:  # noqa: BLE001 - the thread must live; the status shows the error
+                changed = self._break(error)
             if changed or time.monotonic() - published >= _STATUS_SECONDS:
                 self._publish("running")
                 published = time.monotonic()
             self._wake.wait(self._poll)
             self._wake.clear()
+
+    def _break(self, error: Exception) -> bool:
+        """Show what reconciling died of, which it will try again; whether that is news."""
+        text = f"reconciling failed; epoch {self._answerer.table.epoch} stays in force: {type(error).__name__}: {error}"
+        self.meter.count("reconcile_failed")
+        if text == self._broken:
+            return False
+        LOG.error(text, exc_info=error)
+        self._broken = text
+        return True
 
     def _publish(self, state: str) -> None:
         try:

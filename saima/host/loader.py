@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from saima.features.caches import Caches
 from saima.features.extractor import Extractor
 from saima.host.bundle import Bundle
 from saima.host.eligibility import Eligibility
@@ -19,17 +20,18 @@ from saima.stores.interfaces import BundleRow
 
 
 class Loader:
-    """Loads bundles over one online store that all of them read."""
+    """Loads bundles over one online store that all of them read, through caches that all of them share."""
 
     def __init__(self, settings: Settings) -> None:
         self._online = PatientOnline(lambda: open_online(0, settings))
+        self.caches = Caches(self._online)
 
     def load(self, row: BundleRow) -> Loaded:
         """A published bundle, ready. Raises BundleError if it is tampered with or fails its golden requests."""
         bundle = Bundle.open(Path(row.path), digest=row.digest or None)
         bundle.check_golden()
         declared = bundle.algorithm.declaration
-        extractor = Extractor(bundle.algorithm, self._online)
+        extractor = Extractor(bundle.algorithm, self._online, self.caches)
         parameters = {name: one.default for name, one in declared.parameters.items()}
         made = Loaded(
             bundle,

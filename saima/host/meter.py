@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -20,6 +20,7 @@ class Meter:
     def __init__(self, newest: int = 2048) -> None:
         self._counts: Counter[str] = Counter()
         self._versions: Counter[tuple[str, str, int]] = Counter()
+        self._degraded: Counter[tuple[str, str]] = Counter()
         self._stages: dict[tuple[str, str], list[int]] = {}
         self._sums: dict[tuple[str, str], float] = {}
         self._newest: deque[float] = deque(maxlen=newest)
@@ -29,6 +30,13 @@ class Meter:
         """Add to a counter."""
         with self._lock:
             self._counts[name] += by
+
+    def degraded(self, algorithm: str, reasons: Iterable[str]) -> None:
+        """Count a degraded answer, and each reason: the name of a table or aggregate, `score`, a fallback."""
+        with self._lock:
+            self._counts["degraded"] += 1
+            for reason in reasons:
+                self._degraded[algorithm, reason] += 1
 
     def answered(self, algorithm: str, lineage: str, publication: int, seconds: Mapping[str, float]) -> None:
         """Count an answer with its seconds by stage; `total` feeds the quantiles."""
@@ -51,6 +59,10 @@ class Meter:
                 "traffic": [
                     {"algorithm": a, "lineage": lineage, "publication": p, "answers": n}
                     for (a, lineage, p), n in sorted(self._versions.items())
+                ],
+                "degraded": [
+                    {"algorithm": a, "reason": reason, "answers": n}
+                    for (a, reason), n in sorted(self._degraded.items())
                 ],
                 "latency": {"p50": _quantile(newest, 0.5), "p99": _quantile(newest, 0.99), "n": len(newest)},
                 "histograms": [
@@ -84,11 +96,32 @@ def prometheus(statuses: Mapping[str, Mapping[str, Any]]) -> str:
         for row in status.get("traffic", []):
             labels = {key: str(row[key]) for key in ("algorithm", "lineage", "publication")}
             lines.append(_line("saima_answers_total", row["answers"], host=_boot(name), **labels))
+    _family(lines, "saima_degraded_total", "counter", "Degraded answers by reason: a table or aggregate, a fallback.")
+    for name, status in statuses.items():
+        for row in status.get("degraded", []):
+            labels = {key: str(row[key]) for key in ("algorithm", "reason")}
+            lines.append(_line("saima_degraded_total", row["answers"], host=_boot(name), **labels))
+    _caches(lines, statuses)
     _family(lines, "saima_seconds", "histogram", "Seconds of a request, by algorithm and stage.")
     for name, status in statuses.items():
         for row in status.get("histograms", []):
             _histogram(lines, row, {"host": _boot(name), "algorithm": row["algorithm"], "stage": row["stage"]})
     return "\n".join(lines) + "\n"
+
+
+def _caches(lines: list[str], statuses: Mapping[str, Mapping[str, Any]]) -> None:
+    """Look-ups by result and sizes of the feature caches; what several algorithms share is shown under each."""
+    rows = [(_boot(name), row) for name, status in statuses.items() for row in status.get("caches", [])]
+    _family(lines, "saima_feature_cache_total", "counter", "Keys looked up in a cache of features, by result.")
+    for host, row in rows:
+        for result, value in sorted(row["results"].items()):
+            labels = {"host": host, "algorithm": row["algorithm"], "table": row["table"], "result": result}
+            lines.append(_line("saima_feature_cache_total", value, **labels))
+    for size, unit in (("entries", "Keys"), ("bytes", "Bytes of the packed values")):
+        _family(lines, f"saima_feature_cache_{size}", "gauge", f"{unit} held in a cache of features.")
+        for host, row in rows:
+            labels = {"host": host, "algorithm": row["algorithm"], "table": row["table"]}
+            lines.append(_line(f"saima_feature_cache_{size}", row[size], **labels))
 
 
 def _histogram(lines: list[str], row: Mapping[str, Any], labels: dict[str, str]) -> None:
