@@ -11,6 +11,7 @@ from saima.features.nodes import Constant
 from saima.features.operators.base import operator
 from saima.features.operators.division import ratio
 from saima.features.types import FLOAT64, INT64, INT64_MAX, INT64_MIN, Type
+from saima.features.vector import arithmetic as kernels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,7 @@ def _product_bits(call: Call) -> float:
 @operator(
     name="+", a="number", b="number", returns=_numeric, propagates=True, hidden=True,
     bits=lambda call: _fits(call, _sum_bits(call)),
-    lower=lambda call, a, b: _exact(call, _sum_bits(call), lambda x, y: x + y, a, b), exact=True,
+    lower=lambda call, a, b: _exact(call, _sum_bits(call), lambda x, y: x + y, a, b), exact=True, vector=kernels.add,
 )  # fmt: skip
 def add(a: Number, b: Number) -> Number | None:
     """a + b. Text is not added: `concat`.
@@ -75,6 +76,7 @@ def add(a: Number, b: Number) -> Number | None:
     name="-", a="number", b="number", returns=_numeric, propagates=True, hidden=True,
     bits=lambda call: _fits(call, _sum_bits(call)),
     lower=lambda call, a, b: _exact(call, _sum_bits(call), lambda x, y: x - y, a, b), exact=True,
+    vector=kernels.subtract,
 )  # fmt: skip
 def subtract(a: Number, b: Number) -> Number | None:
     """a - b.
@@ -89,6 +91,7 @@ def subtract(a: Number, b: Number) -> Number | None:
     name="*", a="number", b="number", returns=_numeric, propagates=True, hidden=True,
     bits=lambda call: _fits(call, _product_bits(call)),
     lower=lambda call, a, b: _exact(call, _product_bits(call), lambda x, y: x * y, a, b), exact=True,
+    vector=kernels.multiply,
 )  # fmt: skip
 def multiply(a: Number, b: Number) -> Number | None:
     """a * b.
@@ -128,6 +131,7 @@ def _nonzero(call: Call, divisor: pl.Expr) -> pl.Expr:
 @operator(
     name="/", a="number", b="number", returns="float64", hidden=True, bits=_divide_bits,
     lower=lambda call, a, b: ratio(_float(call, 0, a), _float(call, 1, _nonzero(call, b))), exact=True,
+    vector=kernels.divide,
 )  # fmt: skip
 def divide(a: Number, b: Number) -> float | None:
     """a / b in float64; null for b = 0.
@@ -159,7 +163,7 @@ def _modulo(x: pl.Expr, y: pl.Expr) -> pl.Expr:
 @operator(
     name="//", a="number", b="number", returns=_numeric, hidden=True,
     bits=lambda call: _fits(call, _divide_bits(call) if not _is_int(call) else call.args[0].bits),
-    lower=_floor_lower, exact=True,
+    lower=_floor_lower, exact=True, vector=kernels.floor_divide,
 )  # fmt: skip
 def floor_divide(a: Number, b: Number) -> Number | None:
     """Python's floor division; null for b = 0. Of floats: (a - a % b) / b, rounded.
@@ -184,7 +188,8 @@ def _mod_lower(call: Call, a: pl.Expr, b: pl.Expr) -> pl.Expr:
 
 
 @operator(name="%", a="number", b="number", returns=_numeric, hidden=True, lower=_mod_lower,
-          bits=lambda call: _fits(call, call.args[1].bits if _is_int(call) else math.inf), exact=True)  # fmt: skip
+          bits=lambda call: _fits(call, call.args[1].bits if _is_int(call) else math.inf), exact=True,
+          vector=kernels.modulo)  # fmt: skip
 def modulo(a: Number, b: Number) -> Number | None:
     """Python's remainder: sign of the divisor; null for b = 0. Of floats: a - floor(a / b) * b.
 
@@ -199,7 +204,8 @@ def modulo(a: Number, b: Number) -> Number | None:
 
 
 @operator(a="number", b="number", returns=_numeric, lower=_mod_lower,
-          bits=lambda call: _fits(call, call.args[1].bits if _is_int(call) else math.inf), exact=True)  # fmt: skip
+          bits=lambda call: _fits(call, call.args[1].bits if _is_int(call) else math.inf), exact=True,
+          vector=kernels.modulo)  # fmt: skip
 def mod(a: Number, b: Number) -> Number | None:
     """The operator `%`.
 
@@ -279,6 +285,7 @@ def pow_(a: Number, b: Number) -> Number | None:
     bits=lambda call: call.arg("x").bits,
     lower=lambda call, x: -x if not _is_int(call) or call.arg("x").bits < 63
     else (pl.lit(0, dtype=pl.Int128) - x.cast(pl.Int128)).cast(pl.Int64, strict=False), exact=True,
+    vector=kernels.negate,
 )  # fmt: skip
 def negate(x: Number) -> Number | None:
     """-x.
@@ -290,7 +297,7 @@ def negate(x: Number) -> Number | None:
 
 
 @operator(name="plus", x="number", returns=lambda call: call.arg("x").type, propagates=True, hidden=True,
-          bits=lambda call: call.arg("x").bits, lower=lambda _, x: x, exact=True)  # fmt: skip
+          bits=lambda call: call.arg("x").bits, lower=lambda _, x: x, exact=True, vector=kernels.plus)  # fmt: skip
 def plus(x: Number) -> Number:
     """+x.
 

@@ -28,6 +28,8 @@ KINDS = (
 """Kinds of parameters: `float` takes any number and sees float64, `number` keeps it, `text` takes what has one
 text and sees a string, `constant` is known at compile time, `vocabulary` and `buckets` are resources."""
 
+Decimals = Literal["refuse", "align", "multiply", "float"]
+
 CONSTANT_KINDS = ("constant", "vocabulary", "buckets")
 
 
@@ -50,6 +52,8 @@ class Operator:
     (arithmetic), so the check may wait. maps: parameter over whose elements the operator maps if it gets a list.
     implicit: parameters that are request.time unless given. bits: bound of the result's magnitude.
     exact: reference and lowering agree bit for bit (integers, text, IEEE arithmetic), so either may run.
+    decimals: how decimals are taken: refused, brought to one scale with their fellows in `aligned` (all parameters if
+    that is empty; floats among them make all float64), multiplied as they are, or seen as float64.
     vector: (call, *arrays) -> array, the lowering's bits in NumPy, or None; see `saima.features.vector.values`.
     """
 
@@ -67,6 +71,8 @@ class Operator:
     bits: Callable[[Call], float] | None = None
     hidden: bool = False
     exact: bool = False
+    decimals: Decimals = "refuse"
+    aligned: tuple[str, ...] = ()
     vector: Kernel | None = None
     parameters: dict[str, inspect.Parameter] = field(default_factory=dict)
 

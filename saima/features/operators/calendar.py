@@ -12,6 +12,7 @@ from saima.features.operators.base import TypeFault, operator
 from saima.features.operators.division import ratio
 from saima.features.syntax import nearest
 from saima.features.types import INT64, Type
+from saima.features.vector import numbers as kernels
 
 if TYPE_CHECKING:
     from saima.features.nodes import Call
@@ -59,6 +60,7 @@ def day_of_week(t: int, tz: str = "UTC") -> int:
 
 
 @operator(t="timestamp", now="timestamp", implicit=("now",), returns="float64", bits=64.0, exact=True,
+          vector=kernels.age,
           lower=lambda _, t, now: ratio((now.cast(pl.Int64) - t.cast(pl.Int64)).cast(pl.Float64), 1000.0))  # fmt: skip
 def age(t: int, *, now: int) -> float:
     """Seconds from t to request.time; negative if t is later.
@@ -84,7 +86,16 @@ def _whole_units(call: Call, a: pl.Expr, b: pl.Expr) -> pl.Expr:
     return span.sign() * (span.abs() // unit)
 
 
-@operator(a="timestamp", b="timestamp", unit="constant", returns=_unit, bits=54.0, lower=_whole_units, exact=True)
+@operator(
+    a="timestamp",
+    b="timestamp",
+    unit="constant",
+    returns=_unit,
+    bits=54.0,
+    lower=_whole_units,
+    exact=True,
+    vector=lambda call, a, b: kernels.whole_units(a, b, _UNITS[call.constants["unit"]]),
+)
 def date_diff(a: int, b: int, unit: str) -> int:
     """Whole units from b to a, truncated toward zero; unit second, minute, hour or day (24 h).
 

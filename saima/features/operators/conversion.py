@@ -28,6 +28,7 @@ from saima.features.types import (
     parse_type,
     unify,
 )
+from saima.features.vector import logic as kernels
 
 if TYPE_CHECKING:
     from saima.features.nodes import Call
@@ -39,6 +40,7 @@ _DECIMAL = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 
 @operator(
     x="any", returns=lambda _: BOOL, lower=lambda _, x: x.is_null(), nulls="own", bits=0.0, exact=True,
+    vector=kernels.is_null,
 )  # fmt: skip
 def is_null(x: Any) -> bool:
     """Whether x is missing: null or NaN; not the empty text, not the empty list.
@@ -61,7 +63,7 @@ def _widest(call: Call) -> float:
 
 
 @operator(
-    x="any", d="any", returns=_common, nulls="own", finite=False, bits=_widest, exact=True,
+    x="any", d="any", returns=_common, nulls="own", finite=False, bits=_widest, exact=True, vector=kernels.coalesce,
     lower=lambda call, x, d: pl.coalesce(*_as_result(call, x, d)),
 )  # fmt: skip
 def coalesce(x: Any, d: Any) -> Any:
@@ -172,7 +174,7 @@ def _cast_bits(call: Call) -> float:
 
 @operator(
     x="any", dtype="constant", returns=_target, lower=_lower_cast, propagates=True, finite=False, bits=_cast_bits,
-    exact=True,
+    exact=True, vector=kernels.cast,
 )  # fmt: skip
 def cast(x: Any, dtype: str) -> Any:
     """x as another type; a cast that fails is null.

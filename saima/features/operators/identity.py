@@ -13,6 +13,7 @@ import polars_hash as plh
 from saima.features.operators.base import TypeFault, operator
 from saima.features.operators.farmhash import fingerprint64
 from saima.features.types import INT64, Type
+from saima.features.vector import numbers as kernels
 
 if TYPE_CHECKING:
     from saima.features.nodes import Call
@@ -92,7 +93,7 @@ def farmhash(x: pl.Expr) -> pl.Expr:
 
 @operator(
     x="int", n="constant", maps="x", returns=_hashed, bits=_bucket_bits,
-    lower=lambda call, x: pl.when((x >= 0) & (x < call.constants["n"])).then(x), exact=True,
+    lower=lambda call, x: pl.when((x >= 0) & (x < call.constants["n"])).then(x), exact=True, vector=kernels.num_bucket,
 )  # fmt: skip
 def num_bucket(x: int, n: int) -> int | None:
     """x when 0 <= x < n, else null.
@@ -120,7 +121,16 @@ def _bucketize_lower(call: Call, x: pl.Expr) -> pl.Expr:
     return pl.when(x.is_not_null()).then(pl.lit(bounds).search_sorted(x, side="right").cast(pl.Int64))
 
 
-@operator(x="float", boundaries="buckets", maps="x", returns=_ascending, bits=32.0, lower=_bucketize_lower, exact=True)
+@operator(
+    x="float",
+    boundaries="buckets",
+    maps="x",
+    returns=_ascending,
+    bits=32.0,
+    lower=_bucketize_lower,
+    exact=True,
+    vector=kernels.bucketize,
+)
 def bucketize(x: float, boundaries: tuple[float, ...]) -> int:
     """Number of boundaries <= x.
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from saima.features.operators.base import Operator, TypeFault, operator
 from saima.features.types import BOOL, FLOAT64, INT64, Type, unify
+from saima.features.vector import logic as kernels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +48,10 @@ def _comparison(name: str, doc: str, compare: Callable[[Any, Any], Any]) -> Oper
 
     reference.__doc__ = doc
     reference.__module__ = __name__
-    declare = operator(name=name, a="any", b="any", returns=_comparable, lower=lower, hidden=True, bits=0.0, exact=True)
+    declare = operator(
+        name=name, a="any", b="any", returns=_comparable, lower=lower, hidden=True, bits=0.0, exact=True,
+        vector=kernels.comparison(compare),
+    )  # fmt: skip
     return declare(reference)
 
 
@@ -60,7 +64,7 @@ not_equal = _comparison("!=", "a != b.", python.ne)
 
 
 @operator(name="and", sides="bool", returns="bool", nulls="own", hidden=True, bits=0.0,
-          lower=lambda _, *sides: reduce(lambda a, b: a & b, sides), exact=True)  # fmt: skip
+          lower=lambda _, *sides: reduce(lambda a, b: a & b, sides), exact=True, vector=kernels.and_)  # fmt: skip
 def and_(*sides: bool | None) -> bool | None:
     """Kleene and: false wins over null.
 
@@ -73,7 +77,7 @@ def and_(*sides: bool | None) -> bool | None:
 
 
 @operator(name="or", sides="bool", returns="bool", nulls="own", hidden=True, bits=0.0,
-          lower=lambda _, *sides: reduce(lambda a, b: a | b, sides), exact=True)  # fmt: skip
+          lower=lambda _, *sides: reduce(lambda a, b: a | b, sides), exact=True, vector=kernels.or_)  # fmt: skip
 def or_(*sides: bool | None) -> bool | None:
     """Kleene or: true wins over null.
 
@@ -85,7 +89,8 @@ def or_(*sides: bool | None) -> bool | None:
     return None if any(side is None for side in sides) else False
 
 
-@operator(name="not", x="bool", returns="bool", hidden=True, bits=0.0, lower=lambda _, x: x.not_(), exact=True)
+@operator(name="not", x="bool", returns="bool", hidden=True, bits=0.0, lower=lambda _, x: x.not_(), exact=True,
+          vector=kernels.not_)  # fmt: skip
 def not_(x: bool) -> bool:
     """not x.
 
@@ -115,7 +120,7 @@ def _choose(call: Call, test: pl.Expr, then: pl.Expr, otherwise: pl.Expr) -> pl.
 
 @operator(name="if", test="bool", then="any", otherwise="any", returns=_branches, nulls="own", finite=False,
           bits=lambda call: max(call.arg("then").bits, call.arg("otherwise").bits), lower=_choose,
-          hidden=True, exact=True)  # fmt: skip
+          hidden=True, exact=True, vector=kernels.choose)  # fmt: skip
 def if_(test: bool | None, then: Any, otherwise: Any) -> Any:
     """`then if test else otherwise`; a null test gives null.
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from saima.features.nodes import Constant
 from saima.features.operators.base import TypeFault, operator, same_as
 from saima.features.operators.division import ratio
 from saima.features.types import FLOAT64, INT64, INT64_MIN, Type
+from saima.features.vector import numbers as kernels
 
 if TYPE_CHECKING:
     from saima.features.nodes import Call
@@ -62,7 +64,9 @@ def exp(x: float) -> float:
     return math.exp(x)
 
 
-@operator(x="float", returns="float64", lower=lambda _, x: x.sqrt(), maps="x", exact=True)
+@operator(
+    x="float", returns="float64", lower=lambda _, x: x.sqrt(), maps="x", exact=True, vector=kernels.unary(np.sqrt)
+)
 def sqrt(x: float) -> float:
     """Square root; null for a negative x.
 
@@ -78,7 +82,15 @@ def _abs_lower(call: Call, x: pl.Expr) -> pl.Expr:
     )
 
 
-@operator(x="number", returns=same_as("x"), lower=_abs_lower, bits=_bits_of_x, finite=False, exact=True)
+@operator(
+    x="number",
+    returns=same_as("x"),
+    lower=_abs_lower,
+    bits=_bits_of_x,
+    finite=False,
+    exact=True,
+    vector=kernels.absolute,
+)
 def abs_(x: Number) -> Number | None:
     """Magnitude.
 
@@ -88,7 +100,9 @@ def abs_(x: Number) -> Number | None:
     return None if x == INT64_MIN and isinstance(x, int) else abs(x)
 
 
-@operator(x="number", returns=same_as("x"), lower=lambda _, x: x.sign(), bits=0.0, exact=True)
+@operator(
+    x="number", returns=same_as("x"), lower=lambda _, x: x.sign(), bits=0.0, exact=True, vector=kernels.unary(np.sign)
+)
 def sign(x: Number) -> Number:
     """-1, 0 or 1, in the type of x.
 
@@ -99,7 +113,14 @@ def sign(x: Number) -> Number:
     return one(1) if x > 0 else one(-1) if x < 0 else one(0)
 
 
-@operator(x="float", returns="float64", lower=lambda _, x: x.floor(), bits=_bits_of_x, exact=True)
+@operator(
+    x="float",
+    returns="float64",
+    lower=lambda _, x: x.floor(),
+    bits=_bits_of_x,
+    exact=True,
+    vector=kernels.unary(np.floor),
+)
 def floor(x: float) -> float:
     """Greatest whole number <= x, as float64.
 
@@ -109,7 +130,14 @@ def floor(x: float) -> float:
     return float(math.floor(x))
 
 
-@operator(x="float", returns="float64", lower=lambda _, x: x.ceil(), bits=_bits_of_x, exact=True)
+@operator(
+    x="float",
+    returns="float64",
+    lower=lambda _, x: x.ceil(),
+    bits=_bits_of_x,
+    exact=True,
+    vector=kernels.unary(np.ceil),
+)
 def ceil(x: float) -> float:
     """Least whole number >= x, as float64.
 
@@ -126,7 +154,13 @@ def _round_lower(_: Call, x: pl.Expr) -> pl.Expr:
 
 
 @operator(
-    name="round", x="float", returns="float64", lower=_round_lower, bits=lambda call: call.args[0].bits + 1, exact=True
+    name="round",
+    x="float",
+    returns="float64",
+    lower=_round_lower,
+    bits=lambda call: call.args[0].bits + 1,
+    exact=True,
+    vector=kernels.round_half_away,
 )
 def round_(x: float) -> float:
     """Nearest whole number, halves away from zero, as float64.
@@ -161,7 +195,7 @@ def _clip_lower(call: Call, x: pl.Expr, low: pl.Expr, high: pl.Expr) -> pl.Expr:
 
 
 @operator(x="number", low="number", high="number", returns=_clip_type, lower=_clip_lower, finite=False,
-          bits=lambda call: max(arg.bits for arg in call.args), exact=True)  # fmt: skip
+          bits=lambda call: max(arg.bits for arg in call.args), exact=True, vector=kernels.clip)  # fmt: skip
 def clip(x: Number, low: Number, high: Number) -> Number:
     """x, not below low and not above high.
 
@@ -190,7 +224,7 @@ def sigmoid(x: float) -> float:
 
 @operator(
     x="float", mean="float", sd="float", returns="float64",
-    lower=lambda _, x, mean, sd: ratio(x - mean, pl.when(sd > 0).then(sd)), exact=True,
+    lower=lambda _, x, mean, sd: ratio(x - mean, pl.when(sd > 0).then(sd)), exact=True, vector=kernels.zscore,
 )  # fmt: skip
 def zscore(x: float, mean: float, sd: float) -> float | None:
     """(x - mean) / sd; null for sd <= 0.
@@ -204,6 +238,7 @@ def zscore(x: float, mean: float, sd: float) -> float | None:
 @operator(
     x="float", low="float", high="float", returns="float64",
     lower=lambda _, x, low, high: ratio(x - low, pl.when(high != low).then(high - low)), exact=True,
+    vector=kernels.minmax,
 )  # fmt: skip
 def minmax(x: float, low: float, high: float) -> float | None:
     """(x - low) / (high - low), not clipped; null for high = low.
@@ -243,6 +278,7 @@ def _smooth_lower(call: Call, n: pl.Expr, d: pl.Expr, a: pl.Expr, b: pl.Expr, sc
     bits=_smooth_bits,
     lower=_smooth_lower,
     exact=True,
+    vector=kernels.smooth,
 )
 def smooth(n: float, d: float, a: float, b: float, scale: float = 1.0) -> float | None:
     """scale * (n + a) / (d + b); null where d + b <= 0.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from saima.features.operators.base import TypeFault, operator
 from saima.features.operators.kernel import by_rows
 from saima.features.types import FLOAT64, INT64, INT64_MAX, INT64_MIN, Type, list_of, unify
+from saima.features.vector import numbers as kernels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,7 +128,15 @@ def _extreme_bits(call: Call) -> float:
     return 63.0 if len(call.args) == 1 else max(arg.bits for arg in call.args)
 
 
-@operator(name="min", xs="any", returns=_extreme, finite=False, bits=_extreme_bits, lower=_extreme_lower)
+@operator(
+    name="min",
+    xs="any",
+    returns=_extreme,
+    finite=False,
+    bits=_extreme_bits,
+    lower=_extreme_lower,
+    vector=kernels.extreme(np.minimum),
+)
 def min_(*xs: Any) -> Any:
     """Least element of a list, or least of several scalars; null of [].
 
@@ -137,7 +147,15 @@ def min_(*xs: Any) -> Any:
     return min(found) if found else None
 
 
-@operator(name="max", xs="any", returns=_extreme, finite=False, bits=_extreme_bits, lower=_extreme_lower)
+@operator(
+    name="max",
+    xs="any",
+    returns=_extreme,
+    finite=False,
+    bits=_extreme_bits,
+    lower=_extreme_lower,
+    vector=kernels.extreme(np.maximum),
+)
 def max_(*xs: Any) -> Any:
     """Greatest element of a list, or greatest of several scalars; null of [].
 
