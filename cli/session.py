@@ -103,10 +103,9 @@ class Session:
         self.supervisor.start(stack.forkserver(self.variables))
 
     def wait_ready(self, stop: threading.Event) -> None:
-        """Wait until Dagster answers, the worker has its state and every host process routes a version."""
+        """Wait until the worker has its state and every host process routes a version."""
         self._wait("worker", self._worker_runs, stop)
         self._wait("host", self._hosts_route, stop)
-        self._wait("dagster", lambda: _answers(f"{self.dagster_url}/server_info"), stop)
 
     def replayer(self, traffic: Traffic, speed: float) -> Replayer:
         """The client that replays the traffic against this session."""

@@ -59,16 +59,20 @@ def up(algorithm: str, speed: float, days: int) -> None:
 
 
 def _start(session: Session, say: Any, stop: threading.Event) -> None:
+    """Everything in the order in which it is needed: what answers first where it can answer at once."""
     begun = time.monotonic()
-    session.start_dagster()
-    if not session.bootstrapped:
+    first = not session.bootstrapped
+    if first:
         say("no version fits this code yet: history becomes features, samples, models and bundles; about two minutes")
+        session.start_dagster()
         session.bootstrap()
     session.start_streams()
     say("waiting for the worker and the host")
     session.wait_ready(stop)
+    say(f"serving after {time.monotonic() - begun:.0f} s" + ("" if first else "; Dagster follows"))
+    if not first:
+        session.start_dagster()
     session.start_runs()
-    say(f"ready after {time.monotonic() - begun:.0f} s")
 
 
 def _run(

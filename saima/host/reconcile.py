@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -48,7 +49,7 @@ class Reconciler:
         self._clock = clock
         self._mode = mode
         self._wake = wake
-        self._loader = ThreadPoolExecutor(1, "load", initializer=_lower_priority)
+        self._loader = ThreadPoolExecutor(1, "load")
 
     def step(self) -> bool:
         """One round: read the document, route what is ready, load or drain, close what is free; True on a change."""
@@ -142,6 +143,8 @@ class Reconciler:
                 slot.drain()
 
     def _fill(self, slot: Slot) -> None:
+        if self.table.routes:  # before the first version answers there is nobody to give way to
+            _lower_priority()
         try:
             row = self._source.bundle(slot.publication)
             slot.digest, slot.tag = row.digest, row.tag
@@ -206,6 +209,7 @@ def _order(slot: Slot) -> tuple[str, str, int]:
 
 
 def _lower_priority() -> None:
-    """Let requests go before loading: on Linux a thread has its own niceness."""
-    if hasattr(os, "setpriority"):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+    """Let requests go before loading, from now on: on Linux a thread has its own niceness."""
+    thread = threading.get_native_id()
+    if sys.platform == "linux" and os.getpriority(os.PRIO_PROCESS, thread) < _NICE:
+        os.setpriority(os.PRIO_PROCESS, thread, _NICE)
