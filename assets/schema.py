@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets import keys
-from saima.features.declaration import Declaration, Source
+from saima.features.declaration import Declaration, Shared, Source
 
 if TYPE_CHECKING:
     from saima.features import Algorithm
@@ -33,7 +33,7 @@ _SAMPLE = {
     "label_offset": ("int64", "Log offset of the label; 0 for history."),
     "label_appended": ("int64", "Wall clock at which the label reached the log, ms UTC."),
     "weight": ("float64", "Weight in the loss."),
-    "role": ("string", "Which row of the label's scheme it is."),
+    "role": ("string", "Which row of the label's scheme it is; a correction replaces an assumed negative."),
     "version": ("int64", "Publication that answered; null for history."),
     "lineage": ("string", "Lineage that answered."),
     "experiment": ("string", "Experiment of the decision."),
@@ -53,7 +53,13 @@ def of_events(source: Source) -> dg.TableSchema:
 
 def of_features(declaration: Declaration) -> dg.TableSchema:
     """Schema of a table of features."""
-    return _schema({name: _SAMPLE[name] for name in ("trace", "time", "day")} | _features(declaration))
+    item = [] if declaration.request.items is None else ["item"]
+    return _schema({name: _SAMPLE[name] for name in ("trace", *item, "time", "day")} | _features(declaration))
+
+
+def of_shared(declared: Shared) -> dg.TableSchema:
+    """Schema of features that several algorithms share."""
+    return _schema(_features(declared))
 
 
 def of_samples(declaration: Declaration) -> dg.TableSchema:
@@ -100,13 +106,22 @@ def _origins(declaration: Declaration, column: str, requests: str) -> list[dg.Ta
         names = ["time", *([aggregate.value] if aggregate.value and not name.startswith("count") else [])]
         names += [aggregate.key] if isinstance(aggregate.key, str) else aggregate.key
         topic = aggregate.source
+    elif owner == "item":
+        names, topic = [name], _item_topic(declaration, name) or requests
     else:
         names, topic = [name], requests
     asset = keys.history(declaration.algorithm, topic)
     return [dg.TableColumnDep(asset_key=asset, column_name=each) for each in dict.fromkeys(names)]
 
 
-def _features(declaration: Declaration) -> dict[str, tuple[str, str]]:
+def _item_topic(declaration: Declaration, field: str) -> str | None:
+    """The topic that brings a field of a recorded candidate: the exposures, else the first source that has it."""
+    label = declaration.label
+    order = [label.exposure] if label is not None and label.exposure else []
+    return next((topic for topic in [*order, *declaration.sources] if field in declaration.sources[topic].fields), None)
+
+
+def _features(declaration: Declaration | Shared) -> dict[str, tuple[str, str]]:
     return {name: (feature.dtype, feature.description) for name, feature in declaration.features.items()}
 
 

@@ -11,6 +11,8 @@ from assets.stores import BACKGROUND, Stores
 from saima.decisions import retrain
 from saima.settings import settings
 
+SHARED_JOB = "shared_features_monitor"
+
 Job = dg.JobDefinition | UnresolvedAssetJobDefinition
 
 
@@ -49,6 +51,20 @@ def jobs_of(assets: Assets) -> list[Job]:
             description="Great Expectations in full, and feature parity of the newest decisions.",
             tags={**tags, **BACKGROUND},
         ),
+    ]
+
+
+def shared_jobs(checks: Sequence[dg.AssetChecksDefinition]) -> list[UnresolvedAssetJobDefinition]:
+    """The job that carries out the monitors of shared features; none where nothing is shared."""
+    if not checks:
+        return []
+    return [
+        dg.define_asset_job(
+            SHARED_JOB,
+            selection=dg.AssetSelection.checks(*(key for each in checks for key in each.check_keys)),
+            description="The monitors of features that several algorithms share: one each, over all its readers.",
+            tags=BACKGROUND,
+        )
     ]
 
 

@@ -1,12 +1,14 @@
 """Schedules: the daily full retrain of every lineage, the daily report, the tables' upkeep."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.factory import Assets
 from assets.stores import Stores
-from orchestration.jobs import compact_tables, report_job
+from orchestration.jobs import SHARED_JOB, compact_tables, report_job
 from saima.decisions import retrain
 
 
@@ -15,6 +17,20 @@ def schedules_of(assets: Assets) -> list[dg.ScheduleDefinition]:
     if not assets.definitions:
         return []
     return [*(_full_retrain(assets, lineage) for lineage in assets.lineages), _report(assets)]
+
+
+def shared_schedules(jobs: Sequence[UnresolvedAssetJobDefinition]) -> list[dg.ScheduleDefinition]:
+    """The schedule of the monitors of shared features."""
+    return [
+        dg.ScheduleDefinition(
+            name=SHARED_JOB,
+            cron_schedule="15 * * * *",
+            job=job,
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description="Holds the newest values of shared features against their suites, every hour.",
+        )
+        for job in jobs
+    ]
 
 
 def _full_retrain(assets: Assets, lineage: str) -> dg.ScheduleDefinition:

@@ -163,7 +163,7 @@ def test_a_changed_default_changes_the_hash_and_an_unused_field_does_not(tmp_pat
 
 def test_explain_shows_stages_sides_and_lineage() -> None:
     text = explain(FLIGHTS.plan)
-    assert "84 features" in text
+    assert "89 features" in text
     assert "stage 0 [request]" in text
     assert "wind_component <- weather.wind_gust, weather.wind_speed" in text
     assert "windows   dep_route [request] by request.origin, request.carrier" in text
