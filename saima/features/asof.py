@@ -55,6 +55,19 @@ class RowHistory:
             at[(at >= 0) & (self._valid_from[at] < q - ttl)] = -1
         return at
 
+    def find(self, keys: pl.Series, logged: Sequence[Sequence[int | None] | None]) -> Ints:
+        """Index into `frame` of each key's logged version, as `version` gives it: -1 for None, -2 for one not there."""
+        columns = [f"{PREFIX}{name}" for name in ("key", "valid_from", "known_at", "offset")]
+        last = self.frame.select(pl.col(columns)).with_row_index("at").unique(columns, keep="last")
+        known = 1 if self.source.known_at else 0  # a table without known_at logs null, and holds valid_from
+        wanted = pl.DataFrame(
+            [keys, *(pl.Series([row and row[i] for row in logged], dtype=pl.Int64) for i in (0, known, 2))], columns
+        )
+        found = wanted.join(last, on=columns, how="left", maintain_order="left").get_column("at").cast(pl.Int64)
+        missing = wanted.get_column(columns[1]).is_null()
+        at: Ints = pl.select(pl.when(missing).then(-1).otherwise(found.fill_null(-2))).to_series().to_numpy()
+        return at
+
     def columns(self, at: Ints, names: Sequence[str]) -> list[pl.Series]:
         """Columns of the rows read, null where missing: the source's, `time`, and the version's two times."""
         names = [f"{PREFIX}{name}" if name in ("valid_from", "known_at") else name for name in names]

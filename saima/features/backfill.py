@@ -21,6 +21,7 @@ from saima.features.windows.where import predicates
 
 Ints = npt.NDArray[np.int64]
 Events = Mapping[str, pl.LazyFrame]
+Logged = Mapping[str, Sequence[Sequence[int | None] | None]]
 
 
 def backfill(algorithm: Declared, requests: pl.LazyFrame, events: Events, *, inputs: bool = False) -> pl.LazyFrame:
@@ -42,14 +43,21 @@ def backfill(algorithm: Declared, requests: pl.LazyFrame, events: Events, *, inp
 
 @dataclass
 class Gathered:
-    """Inputs of the plan for every request, and per table the index of the version read with its history."""
+    """Inputs of the plan for every request, and per table the index of the version read with its history.
+
+    ideal: of tables whose logged versions were taken, the index of the version that the position holds.
+    """
 
     frame: pl.DataFrame
     versions: dict[str, tuple[RowHistory, Ints]] = field(default_factory=dict)
+    ideal: dict[str, Ints] = field(default_factory=dict)
 
 
-def gather(algorithm: Declared, rows: pl.DataFrame, events: Events) -> Gathered:
-    """Everything that the plan reads, for every row of a request log (see `backfill`)."""
+def gather(algorithm: Declared, rows: pl.DataFrame, events: Events, logged: Logged | None = None) -> Gathered:
+    """Everything that the plan reads, for every row of a request log (see `backfill`).
+
+    logged: by table the version that each row has read, instead of the one that it should have read.
+    """
     declaration, schema = algorithm.declaration, algorithm.plan.input_schema()
     fields = request_frame(declaration, rows)
     if "time" not in rows.columns:
@@ -64,6 +72,9 @@ def gather(algorithm: Declared, rows: pl.DataFrame, events: Events) -> Gathered:
     gathered = Gathered(pl.DataFrame())
     for table in table_needs(algorithm):
         history, at = _table(table, sources, fields, q, position)
+        if logged and table.name in logged:
+            gathered.ideal[table.name] = at
+            at = history.find(_keys(table.inputs, fields), logged[table.name])
         gathered.versions[table.name] = (history, at)
         names = [name for _, name, _ in table.places]
         for (column, _, _), series in zip(table.places, history.columns(at, names), strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import polars as pl
 
 from saima.errors import SaimaError
 from saima.features.backfill import Gathered, gather
+from saima.features.gathered import Version
 from saima.features.needs import Declared, table_needs, window_needs
 from saima.features.requests import Fields
 
@@ -41,7 +42,8 @@ class ParityReport:
     rows: rows compared; features: columns; mismatches: values that differ, with `missing` (recomputed, not logged) and
     `extra` (logged, not recomputed) among them. largest: greatest difference by feature. staleness_ms: p50, p99, max of
     how far the position read was behind every event before q. versions: rows of tables whose logged version differs.
-    skipped: records not compared, by reason.
+    skipped: records not compared, by reason. older: by table that is cached with a ttl, rows that read another version
+    than the position holds; their features are recomputed from the version that they logged.
     """
 
     rows: int
@@ -54,6 +56,7 @@ class ParityReport:
     by_feature: dict[str, FeatureParity]
     versions: int
     skipped: dict[str, int]
+    older: dict[str, int] = field(default_factory=dict)
 
 
 def check(
@@ -77,7 +80,9 @@ def check(
     if not records:
         return ParityReport(0, len(algorithm.plan.features), 0, 0, 0, {}, {}, {}, 0, skipped)
     rows = request_rows(algorithm, records)
-    gathered = gather(algorithm, rows, events)
+    read = logged_versions(algorithm, records)
+    lagging = {need.name: read[need.name] for need in table_needs(algorithm) if need.read.may_lag}
+    gathered = gather(algorithm, rows, events, lagging)
     recomputed = algorithm.plan.evaluate(gathered.frame)
     inexact = inexact_features(algorithm)
     by_feature = {}
@@ -94,8 +99,9 @@ def check(
         largest={name: found.largest for name, found in by_feature.items()},
         staleness_ms=staleness(algorithm, records, events),
         by_feature=by_feature,
-        versions=_versions(algorithm, records, gathered),
+        versions=_versions(algorithm, rows, read, gathered),
         skipped=skipped,
+        older={name: int((gathered.versions[name][1] != at).sum()) for name, at in gathered.ideal.items()},
     )
 
 
@@ -181,19 +187,39 @@ def _unfit(record: Mapping[str, Any], algorithm: Declared) -> str:
     return ""
 
 
-def _versions(algorithm: Declared, records: Sequence[Mapping[str, Any]], gathered: Gathered) -> int:
-    """How many logged row versions differ from the recomputed ones."""
-    differ = 0
+def logged_versions(algorithm: Declared, records: Sequence[Mapping[str, Any]]) -> dict[str, list[Version | None]]:
+    """By table the versions that the rows of `request_rows` logged."""
+    found: dict[str, list[Version | None]] = {}
     for need in table_needs(algorithm):
-        history, at = gathered.versions[need.name]
-        start = 0
+        versions = found[need.name] = []
         for record in records:
-            kept = record["kept"] if algorithm.declaration.request.items is not None else [0]
             held = record["rows"].get(need.name)
             if held is None:
                 raise SaimaError(f"journal: trace '{record.get('trace')}' logs no versions of table '{need.name}'")
-            for place, index in enumerate(kept):
-                version = held[index if need.per_item else 0]
-                differ += version != history.version(int(at[start + place]))
-            start += len(kept)
+            kept = record["kept"] if algorithm.declaration.request.items is not None else [0]
+            versions += [held[index if need.per_item else 0] for index in kept]
+    return found
+
+
+def _versions(
+    algorithm: Declared, rows: pl.DataFrame, read: Mapping[str, Sequence[Version | None]], gathered: Gathered
+) -> int:
+    """How many logged row versions differ from the recomputed ones; of a table that may lag, how many could not be."""
+    differ = 0
+    q = rows.get_column("time").to_list()
+    for need in table_needs(algorithm):
+        history, at = gathered.versions[need.name]
+        ttl = need.read.ttl
+        for place, (version, time) in enumerate(zip(read[need.name], q, strict=True)):
+            if need.read.may_lag:
+                differ += int(at[place]) == -2 or (version is not None and not _holds(version, time, ttl))
+            else:
+                differ += version != history.version(int(at[place]))
     return differ
+
+
+def _holds(version: Version, q: int, ttl: int | None) -> bool:
+    """Whether a row of this version may be read at q."""
+    valid_from, known_at = version[0], version[1]
+    assert valid_from is not None
+    return valid_from <= q and (known_at is None or known_at <= q) and (ttl is None or valid_from >= q - ttl)
