@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,13 +24,6 @@ class Stores(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Where tables, registry and trained models live; the backends are those of the settings."""
 
     home: str = Field("", description="Folder of all state; empty: as `saima.toml` and SAIMA_HOME say.")
-
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Make the process of a background run nice; every run is a process of its own."""
-        run = context.run
-        nice = int(run.tags.get("saima/nice", 0)) if run else 0
-        if nice and not os.getpriority(os.PRIO_PROCESS, 0):
-            os.nice(nice)
 
     @property
     def settings(self) -> Settings:

@@ -5,8 +5,9 @@ a refresh itself. This process imports them once, listens on a socket in Dagster
 that the launcher hands over; the child shares what is imported. It computes nothing itself, so no thread pool exists
 when it forks. One line of JSON each way at a time:
 
-    server: {"ready": true}          launcher: the arguments of `dagster api execute_run`
-    server: {"pid": 7, "started": 1789.25}            server, when it has ended: {"exit": 0}
+    server: {"ready": true}
+    launcher: {"nice": 0, "arguments": "what `dagster api execute_run` takes"}
+    server: {"pid": 7, "started": 1789.25}, and when it has ended: {"exit": 0}
 
 A launcher that goes away takes its runs with it. Once the code has changed the server takes no more runs and ends after
 its last one; its supervisor starts it anew.
@@ -29,6 +30,7 @@ from pathlib import Path
 
 import psutil
 
+from saima.priority import give_way
 from saima.settings import ROOT, settings
 
 LONGEST = 100
@@ -143,7 +145,7 @@ class ForkServer:
         with connection.makefile("r") as lines:
             line = lines.readline() if child is None else ""
         if line.endswith("\n"):
-            self._fork(connection, json.loads(line))
+            self._fork(connection, **json.loads(line))
             return
         self._selector.unregister(connection)
         if child is None:
@@ -151,16 +153,18 @@ class ForkServer:
         else:
             os.kill(child, signal.SIGTERM)
 
-    def _fork(self, connection: socket.socket, arguments: str) -> None:
+    def _fork(self, connection: socket.socket, nice: int, arguments: str) -> None:
         pid = os.fork()
         if pid == 0:
-            self._become(arguments)
+            self._become(nice, arguments)
         self._children[pid] = connection
         self._tell(connection, {"pid": pid, "started": psutil.Process(pid).create_time()})
 
-    def _become(self, arguments: str) -> None:
+    def _become(self, nice: int, arguments: str) -> None:
         """Execute the run in this child and end."""
         parent = os.getppid()
+        os.setsid()  # a run has a share of the CPU of its own
+        give_way(nice)
         for key in list(self._selector.get_map().values()):
             if isinstance(key.fileobj, socket.socket):
                 key.fileobj.close()

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 PROCESS = "saima/process"
 """Tag of a run: pid and start time of its process, by which any process of Dagster can end it."""
 
+NICE = "saima/nice"
+"""Tag of a run that gives way to what answers and retrains: the niceness of its process, 1 to 19."""
+
 _READY_SECONDS = 5.0
 _GONE_SECONDS = 60.0
 
@@ -87,8 +90,9 @@ class Line:
         """Give the server a run to execute; pid and start time of its process, "" if the server has gone meanwhile."""
         assert run.job_code_origin is not None
         arguments = ExecuteRunArgs(run.job_code_origin, run.run_id, instance.get_ref())
+        order = {"nice": int(run.tags.get(NICE, 0)), "arguments": serialize_value(arguments)}
         try:
-            self._connection.sendall(json.dumps(serialize_value(arguments)).encode() + b"\n")
+            self._connection.sendall(json.dumps(order).encode() + b"\n")
             told = json.loads(self._lines.readline() or "{}")
         except OSError:
             return ""
