@@ -87,12 +87,12 @@ def _run(
     addresses = {"Dagster": session.dagster_url, "host": session.host_url}
     meter = Meter()
     try:
-        with Live(console=console, refresh_per_second=4, redirect_stdout=False) as live:
+        with Live(console=console, auto_refresh=False, redirect_stdout=False) as live:
             while thread.is_alive() and not stop.wait(0.5):
                 session.supervisor.watch()
                 view = meter.view(session, replayer.progress, notices)
                 if console.is_terminal:
-                    live.update(render(view, f"Saima: {session.algorithm}", addresses))
+                    live.update(render(view, f"Saima: {session.algorithm}", addresses), refresh=True)
                 elif meter.turn % 10 == 0:
                     console.print(line(view), highlight=False)
     finally:
