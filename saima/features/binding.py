@@ -8,10 +8,10 @@ from typing import Any
 
 from saima.features.nodes import RESOURCE, Call, Constant, Node, call_key, constant, join_sides, magnitude
 from saima.features.operators.base import Operator, TypeFault
-from saima.features.operators.conversion import coerce
+from saima.features.operators.conversion import coerce, recast
 from saima.features.reference import interpret
 from saima.features.syntax import Apply, ExpressionError, Tree, nearest
-from saima.features.types import BOOL, FLOAT64, INT64, NULL, STRING, TIMESTAMP, Type, list_of
+from saima.features.types import BOOL, FLOAT64, INT64, NULL, STRING, TIMESTAMP, Type, list_of, unify
 
 
 def bind(operator: Operator, tree: Apply) -> dict[str, list[Tree]]:
@@ -73,6 +73,8 @@ def convert(node: Node, dtype: Type, column: int = 1) -> Node:
         return node
     if isinstance(node, Constant) and node.type == NULL:
         return constant(None, dtype)
+    if node.type.has_decimal:
+        return make_call(recast, {"x": [node]}, {"dtype": str(dtype), "source": str(node.type)}, [column], column)
     return make_call(coerce, {"x": [node]}, {"dtype": str(dtype)}, [column], column)
 
 
@@ -80,6 +82,8 @@ def make_call(
     operator: Operator, nodes: dict[str, list[Node]], constants: dict[str, Any], columns: list[int], column: int
 ) -> Node:
     """Bound, coerced, type-checked call; folded where everything is constant. Raises ExpressionError of kind type."""
+    if operator.name == "cast" and nodes["x"][0].type.has_decimal:
+        operator, constants = _WRITTEN, {**constants, "source": str(nodes["x"][0].type)}
     defaults = {name: p.default for name, p in operator.parameters.items() if p.default is not inspect.Parameter.empty}
     absent = {name: value for name, value in defaults.items() if name not in nodes and name not in operator.implicit}
     given = {**absent, **constants}
@@ -93,6 +97,7 @@ def make_call(
             mapped = mapped or (parameter == operator.maps and item.type.is_list)
             flat.append(_coerce(operator, parameter, item, place))
             names.append(parameter)
+    flat = _decimals(operator, flat, names, column)
     side = join_sides([node.side for node in flat])
     draft = Call(
         type=NULL,
@@ -117,7 +122,7 @@ def make_call(
             raise ExpressionError("type", f"{operator.name} of a list takes constants beside it", column)
         dtype = list_of(dtype)
     typed = replace(draft, type=dtype)
-    bits = operator.bits(typed) if operator.bits and not mapped else 63.0 if dtype == INT64 else float("inf")
+    bits = operator.bits(typed) if operator.bits and not mapped else 63.0 if dtype.is_whole else float("inf")
     key = call_key(operator.name, draft.args, given)
     call = replace(typed, key=key, bits=bits)
     if all(isinstance(arg, Constant) and arg.type != RESOURCE for arg in call.args):
@@ -136,6 +141,8 @@ def _coerce(operator: Operator, parameter: str, node: Node, column: int) -> Node
         )
     scalar = dtype.of if parameter == operator.maps and dtype.is_list else dtype
     wanted = _wanted(kind, scalar)
+    if scalar.has_decimal and operator.decimals == "refuse" and "number" in kind:
+        wanted = None
     if wanted is None:
         expected = _EXPECTED.get(kind, kind)
         raise ExpressionError("type", f"{operator.signature}: '{parameter}' is {expected}, not {dtype}", column)
@@ -144,12 +151,53 @@ def _coerce(operator: Operator, parameter: str, node: Node, column: int) -> Node
     return convert(node, wanted, column)
 
 
+_WRITTEN = replace(recast, hidden=False)
+"""What a written cast of decimals becomes: a missing list gives []."""
+
+
+def _decimals(operator: Operator, args: list[Node], names: list[str], column: int) -> list[Node]:
+    """The arguments with decimals among them as the operator takes them: at one scale, or as float64."""
+    places = [
+        place
+        for place, (arg, name) in enumerate(zip(args, names, strict=True))
+        if name in (operator.aligned or names) and arg.type.name != "map"
+    ]
+    scalars = [_scalar(args[place].type) for place in places]
+    if operator.decimals == "refuse" or not any(dtype.is_decimal for dtype in scalars):
+        return args
+    common: Type | None = FLOAT64
+    if operator.decimals != "float":
+        common = scalars[0]
+        for dtype in scalars[1:]:
+            common = unify(common, dtype) if common else None
+    if common is None or (operator.decimals == "multiply" and common.is_whole):
+        return args
+    made = list(args)
+    for place in places:
+        dtype = args[place].type
+        if _scalar(dtype) != NULL:
+            made[place] = convert(args[place], _with_scalar(dtype, common), column)
+    return made
+
+
+def _scalar(dtype: Type) -> Type:
+    return dtype.of if dtype.is_list else dtype
+
+
+def _with_scalar(dtype: Type, scalar: Type) -> Type:
+    return Type(dtype.name, scalar, dtype.size) if dtype.is_list else scalar
+
+
 _EXPECTED = {"float": "a number", "number": "a number", "int": "an int64", "text": "a string, int64, bool or timestamp",
              "bool": "a bool", "string": "a string", "timestamp": "a timestamp", "list": "a list"}  # fmt: skip
 
 
 def _wanted(kind: str, dtype: Type) -> Type | None:
     if kind == "any":
+        return dtype
+    if dtype.name == "map" and (kind == "terms" or kind.startswith("list")):
+        return _wanted(kind, list_of(STRING))
+    if kind == "terms":
         return dtype
     simple = {"float": FLOAT64, "int": INT64, "bool": BOOL, "string": STRING, "text": STRING, "timestamp": TIMESTAMP}
     if dtype == NULL:
@@ -161,10 +209,10 @@ def _wanted(kind: str, dtype: Type) -> Type | None:
         return list_of(inner) if inner != dtype.of or dtype.name == "list" else dtype
     if kind == "map" and dtype.name == "map":
         return dtype
-    if kind == "number" and (dtype.is_number or dtype.name == "null"):
+    if kind == "number" and (dtype.is_number or dtype.is_decimal or dtype.name == "null"):
         return dtype
     accepted = {
-        "float": dtype.is_number, "int": dtype == INT64, "bool": dtype == BOOL, "string": dtype == STRING,
-        "text": dtype.is_text, "timestamp": dtype == TIMESTAMP,
+        "float": dtype.is_number or dtype.is_decimal, "int": dtype == INT64, "bool": dtype == BOOL,
+        "string": dtype == STRING, "text": dtype.is_text, "timestamp": dtype == TIMESTAMP,
     }  # fmt: skip
     return simple[kind] if accepted.get(kind) else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from saima.features.nodes import Constant
-from saima.features.operators.base import operator
+from saima.features.operators.base import TypeFault, operator
 from saima.features.operators.division import ratio
 from saima.features.types import FLOAT64, INT64, INT64_MAX, INT64_MIN, Type
 from saima.features.vector import arithmetic as kernels
@@ -21,12 +21,28 @@ if TYPE_CHECKING:
 Number = int | float
 
 
-def _is_int(call: Call) -> bool:
-    return all(arg.type == INT64 for arg in call.args)
+def _is_whole(call: Call) -> bool:
+    return all(arg.type.is_whole for arg in call.args)
 
 
 def _numeric(call: Call) -> Type:
-    return INT64 if _is_int(call) else FLOAT64
+    return call.args[0].type if _is_whole(call) else FLOAT64
+
+
+def _quotient(call: Call) -> Type:
+    return INT64 if _is_whole(call) else FLOAT64
+
+
+def _product(call: Call) -> Type:
+    if not _is_whole(call):
+        return FLOAT64
+    if all(arg.type == INT64 for arg in call.args):
+        return INT64
+    scale = sum(arg.type.size for arg in call.args)
+    if scale > 18:
+        texts = " * ".join(str(arg.type) for arg in call.args)
+        raise TypeFault(f"{texts} has {scale} digits after the point; int64 holds 18: cast one to fewer, or to float64")
+    return Type("decimal", size=scale)
 
 
 def _floats(call: Call, exprs: tuple[pl.Expr, ...]) -> list[pl.Expr]:
@@ -34,7 +50,7 @@ def _floats(call: Call, exprs: tuple[pl.Expr, ...]) -> list[pl.Expr]:
 
 
 def _fits(call: Call, bits: float) -> float:
-    return min(bits, 63.0) if _is_int(call) else bits
+    return min(bits, 63.0) if _is_whole(call) else bits
 
 
 def _int_or_none(value: Number) -> Number | None:
@@ -43,7 +59,7 @@ def _int_or_none(value: Number) -> Number | None:
 
 def _exact(call: Call, bits: float, run: Callable[[pl.Expr, pl.Expr], pl.Expr], a: pl.Expr, b: pl.Expr) -> pl.Expr:
     """Integer arithmetic in Int64 where the result surely fits, else in Int128 with null where it does not."""
-    if not _is_int(call):
+    if not _is_whole(call):
         return run(*_floats(call, (a, b)))
     if bits < 63:
         return run(a, b)
@@ -59,7 +75,7 @@ def _product_bits(call: Call) -> float:
 
 
 @operator(
-    name="+", a="number", b="number", returns=_numeric, propagates=True, hidden=True,
+    name="+", a="number", b="number", decimals="align", counted="nulls", returns=_numeric, propagates=True, hidden=True,
     bits=lambda call: _fits(call, _sum_bits(call)),
     lower=lambda call, a, b: _exact(call, _sum_bits(call), lambda x, y: x + y, a, b), exact=True, vector=kernels.add,
 )  # fmt: skip
@@ -73,7 +89,7 @@ def add(a: Number, b: Number) -> Number | None:
 
 
 @operator(
-    name="-", a="number", b="number", returns=_numeric, propagates=True, hidden=True,
+    name="-", a="number", b="number", decimals="align", counted="nulls", returns=_numeric, propagates=True, hidden=True,
     bits=lambda call: _fits(call, _sum_bits(call)),
     lower=lambda call, a, b: _exact(call, _sum_bits(call), lambda x, y: x - y, a, b), exact=True,
     vector=kernels.subtract,
@@ -88,7 +104,8 @@ def subtract(a: Number, b: Number) -> Number | None:
 
 
 @operator(
-    name="*", a="number", b="number", returns=_numeric, propagates=True, hidden=True,
+    name="*", a="number", b="number", decimals="multiply", counted="nulls",
+    returns=_product, propagates=True, hidden=True,
     bits=lambda call: _fits(call, _product_bits(call)),
     lower=lambda call, a, b: _exact(call, _product_bits(call), lambda x, y: x * y, a, b), exact=True,
     vector=kernels.multiply,
@@ -129,7 +146,8 @@ def _nonzero(call: Call, divisor: pl.Expr) -> pl.Expr:
 
 
 @operator(
-    name="/", a="number", b="number", returns="float64", hidden=True, bits=_divide_bits,
+    name="/", a="number", b="number", decimals="float", counted="nulls",
+    returns="float64", hidden=True, bits=_divide_bits,
     lower=lambda call, a, b: ratio(_float(call, 0, a), _float(call, 1, _nonzero(call, b))), exact=True,
     vector=kernels.divide,
 )  # fmt: skip
@@ -147,7 +165,7 @@ def _float(call: Call, at: int, expr: pl.Expr) -> pl.Expr:
 
 
 def _floor_lower(call: Call, a: pl.Expr, b: pl.Expr) -> pl.Expr:
-    if not _is_int(call):
+    if not _is_whole(call):
         x, y = _floats(call, (a, _nonzero(call, b)))
         return ratio(x - _modulo(x, y), y).round(0, mode="half_to_even")
     if isinstance(call.args[1], Constant) and call.args[1].value not in (0, -1):
@@ -161,8 +179,8 @@ def _modulo(x: pl.Expr, y: pl.Expr) -> pl.Expr:
 
 
 @operator(
-    name="//", a="number", b="number", returns=_numeric, hidden=True,
-    bits=lambda call: _fits(call, _divide_bits(call) if not _is_int(call) else call.args[0].bits),
+    name="//", a="number", b="number", decimals="align", counted="nulls", returns=_quotient, hidden=True,
+    bits=lambda call: _fits(call, _divide_bits(call) if not _is_whole(call) else call.args[0].bits),
     lower=_floor_lower, exact=True, vector=kernels.floor_divide,
 )  # fmt: skip
 def floor_divide(a: Number, b: Number) -> Number | None:
@@ -180,15 +198,16 @@ def floor_divide(a: Number, b: Number) -> Number | None:
 
 def _mod_lower(call: Call, a: pl.Expr, b: pl.Expr) -> pl.Expr:
     divisor = _nonzero(call, b)
-    if _is_int(call):
+    if _is_whole(call):
         if isinstance(call.args[1], Constant) and call.args[1].value not in (0, -1):
             return a % b
         return (a.cast(pl.Int128) % divisor.cast(pl.Int128)).cast(pl.Int64, strict=False)
     return _modulo(*_floats(call, (a, divisor)))
 
 
-@operator(name="%", a="number", b="number", returns=_numeric, hidden=True, lower=_mod_lower,
-          bits=lambda call: _fits(call, call.args[1].bits if _is_int(call) else math.inf), exact=True,
+@operator(name="%", a="number", b="number", decimals="align", counted="nulls",
+          returns=_numeric, hidden=True, lower=_mod_lower,
+          bits=lambda call: _fits(call, call.args[1].bits if _is_whole(call) else math.inf), exact=True,
           vector=kernels.modulo)  # fmt: skip
 def modulo(a: Number, b: Number) -> Number | None:
     """Python's remainder: sign of the divisor; null for b = 0. Of floats: a - floor(a / b) * b.
@@ -203,8 +222,8 @@ def modulo(a: Number, b: Number) -> Number | None:
     return x - float(math.floor(quotient)) * y if math.isfinite(quotient) else None
 
 
-@operator(a="number", b="number", returns=_numeric, lower=_mod_lower,
-          bits=lambda call: _fits(call, call.args[1].bits if _is_int(call) else math.inf), exact=True,
+@operator(a="number", b="number", returns=_numeric, decimals="align", counted="nulls", lower=_mod_lower,
+          bits=lambda call: _fits(call, call.args[1].bits if _is_whole(call) else math.inf), exact=True,
           vector=kernels.modulo)  # fmt: skip
 def mod(a: Number, b: Number) -> Number | None:
     """The operator `%`.
@@ -219,7 +238,7 @@ def mod(a: Number, b: Number) -> Number | None:
 def _power_type(call: Call) -> Type:
     exponent = call.args[1]
     whole = isinstance(exponent, Constant) and isinstance(exponent.value, int) and 0 <= exponent.value <= 64
-    return INT64 if _is_int(call) and whole else FLOAT64
+    return INT64 if _is_whole(call) and whole else FLOAT64
 
 
 def _power_bits(call: Call) -> float:
@@ -260,7 +279,17 @@ def _power(a: Number, b: Number) -> Number | None:
     return x * x if y == 2 else math.pow(x, y)
 
 
-@operator(name="**", a="number", b="number", returns=_power_type, hidden=True, bits=_power_bits, lower=_power_lower)
+@operator(
+    name="**",
+    a="number",
+    b="number",
+    decimals="float",
+    counted="nulls",
+    returns=_power_type,
+    hidden=True,
+    bits=_power_bits,
+    lower=_power_lower,
+)
 def power(a: Number, b: Number) -> Number | None:
     """a to the power b; int64 for a constant whole exponent, else float64; a square is one multiplication.
 
@@ -270,7 +299,9 @@ def power(a: Number, b: Number) -> Number | None:
     return _power(a, b)
 
 
-@operator(a="number", b="number", returns=_power_type, bits=_power_bits, lower=_power_lower)
+@operator(
+    a="number", b="number", returns=_power_type, decimals="float", counted="nulls", bits=_power_bits, lower=_power_lower
+)
 def pow_(a: Number, b: Number) -> Number | None:
     """The operator `**`.
 
@@ -281,9 +312,10 @@ def pow_(a: Number, b: Number) -> Number | None:
 
 
 @operator(
-    name="negate", x="number", returns=lambda call: call.arg("x").type, propagates=True, hidden=True,
+    name="negate", x="number", decimals="align", counted="nulls",
+    returns=lambda call: call.arg("x").type, propagates=True, hidden=True,
     bits=lambda call: call.arg("x").bits,
-    lower=lambda call, x: -x if not _is_int(call) or call.arg("x").bits < 63
+    lower=lambda call, x: -x if not _is_whole(call) or call.arg("x").bits < 63
     else (pl.lit(0, dtype=pl.Int128) - x.cast(pl.Int128)).cast(pl.Int64, strict=False), exact=True,
     vector=kernels.negate,
 )  # fmt: skip
@@ -296,7 +328,8 @@ def negate(x: Number) -> Number | None:
     return _int_or_none(-x)
 
 
-@operator(name="plus", x="number", returns=lambda call: call.arg("x").type, propagates=True, hidden=True,
+@operator(name="plus", x="number", decimals="align",
+          returns=lambda call: call.arg("x").type, propagates=True, hidden=True,
           bits=lambda call: call.arg("x").bits, lower=lambda _, x: x, exact=True, vector=kernels.plus)  # fmt: skip
 def plus(x: Number) -> Number:
     """+x.

@@ -23,12 +23,14 @@ Rule = Callable[["Call"], Type]
 
 KINDS = (
     "any", "bool", "buckets", "constant", "float", "int", "list", "list<bool>", "list<float>", "list<number>",
-    "list<text>", "map", "number", "string", "text", "timestamp", "vocabulary",
+    "list<text>", "map", "number", "string", "terms", "text", "timestamp", "vocabulary",
 )  # fmt: skip
 """Kinds of parameters: `float` takes any number and sees float64, `number` keeps it, `text` takes what has one
-text and sees a string, `constant` is known at compile time, `vocabulary` and `buckets` are resources."""
+text and sees a string, `terms` takes anything and sees the keys of a map, as every kind of list does, `constant` is
+known at compile time, `vocabulary` and `buckets` are resources."""
 
 Decimals = Literal["refuse", "align", "multiply", "float"]
+Counted = Literal["nulls", "lengths"]
 
 CONSTANT_KINDS = ("constant", "vocabulary", "buckets")
 
@@ -54,6 +56,8 @@ class Operator:
     exact: reference and lowering agree bit for bit (integers, text, IEEE arithmetic), so either may run.
     decimals: how decimals are taken: refused, brought to one scale with their fellows in `aligned` (all parameters if
     that is empty; floats among them make all float64), multiplied as they are, or seen as float64.
+    counted: outside its domain the result is null and counted; 'nulls': where it is null of present arguments (of a
+    list, each such element), 'lengths': where the lengths of its lists differ.
     vector: (call, *arrays) -> array, the lowering's bits in NumPy, or None; see `saima.features.vector.values`.
     """
 
@@ -73,6 +77,7 @@ class Operator:
     exact: bool = False
     decimals: Decimals = "refuse"
     aligned: tuple[str, ...] = ()
+    counted: Counted | None = None
     vector: Kernel | None = None
     parameters: dict[str, inspect.Parameter] = field(default_factory=dict)
 
@@ -118,6 +123,9 @@ def operator(
     bits: Callable[[Call], float] | float | None = None,
     hidden: bool = False,
     exact: bool = False,
+    decimals: Decimals = "refuse",
+    aligned: tuple[str, ...] = (),
+    counted: Counted | None = None,
     vector: Kernel | None = None,
     **kinds: str,
 ) -> Callable[[Reference], Operator]:
@@ -146,6 +154,9 @@ def operator(
             bits=bound,
             hidden=hidden,
             exact=exact,
+            decimals=decimals,
+            aligned=aligned,
+            counted=counted,
             vector=vector,
             parameters=parameters,
         )

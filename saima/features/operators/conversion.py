@@ -11,6 +11,7 @@ import polars as pl
 
 from saima.features.nodes import magnitude
 from saima.features.operators.base import TypeFault, operator
+from saima.features.operators.fixed_point import from_decimal, lower_from_decimal, lower_to_decimal, to_decimal
 from saima.features.types import (
     BOOL,
     FLOAT32,
@@ -23,7 +24,6 @@ from saima.features.types import (
     Type,
     TypeTextError,
     list_of,
-    map_of,
     narrow,
     parse_type,
     unify,
@@ -64,6 +64,7 @@ def _widest(call: Call) -> float:
 
 @operator(
     x="any", d="any", returns=_common, nulls="own", finite=False, bits=_widest, exact=True, vector=kernels.coalesce,
+    decimals="align",
     lower=lambda call, x, d: pl.coalesce(*_as_result(call, x, d)),
 )  # fmt: skip
 def coalesce(x: Any, d: Any) -> Any:
@@ -104,6 +105,8 @@ def castable(source: Type, target: Type) -> bool:
     if source == target or source.name == "null":
         return True
     if source.element is not None or target.element is not None:
+        if source.name == "map" and target.is_list:
+            return target == list_of(STRING)
         shapes = (source.name == target.name == "map") or (source.is_list and target.is_list)
         return shapes and castable(source.of, target.of)
     return (source.name, target.name) in _WAYS
@@ -114,6 +117,8 @@ _WAYS = {
     *((a, b) for a in _NUMBERS for b in _NUMBERS),
     *(("bool", b) for b in (*_NUMBERS, "string")),
     *(("string", b) for b in (*_NUMBERS, "bool")),
+    *((a, "decimal") for a in (*_NUMBERS, "bool", "string", "decimal")),
+    *(("decimal", b) for b in (*_NUMBERS, "string")),
     ("int64", "string"), ("int64", "bool"), ("int64", "timestamp"), ("timestamp", "int64"), ("timestamp", "string"),
 }  # fmt: skip
 
@@ -128,10 +133,15 @@ def _convert(x: pl.Expr, source: Type, target: Type) -> pl.Expr:
     if target.name == "vector":
         return pl.when(x.list.len() == target.size).then(_elements(x, source, target))
     if target.name == "list":
-        return _elements(x, source, target)
+        return x.list.eval(pl.element().struct.field("key")) if source.name == "map" else _elements(x, source, target)
     if target.name == "map":
         key, value = pl.element().struct.field("key"), pl.element().struct.field("value")
         return x.list.eval(pl.struct(key, _convert(value, source.of, target.of).alias("value")))
+    if source.is_decimal:
+        number = lower_from_decimal(x, source.size, target)
+        return _convert(number, FLOAT64, target) if target == FLOAT32 else number
+    if target.is_decimal:
+        return lower_to_decimal(x, source, target.size)
     if source == STRING:
         return _parse(x, target)
     if source == BOOL and target == STRING:
@@ -169,17 +179,18 @@ def _cast_bits(call: Call) -> float:
     source = call.arg("x")
     if source.type.is_number and call.type.is_number:
         return min(source.bits, 63.0) if call.type == INT64 else source.bits
-    return magnitude(1) if call.type == BOOL else 63.0 if call.type == INT64 else float("inf")
+    return magnitude(1) if call.type == BOOL else 63.0 if call.type.is_whole else float("inf")
 
 
 @operator(
     x="any", dtype="constant", returns=_target, lower=_lower_cast, propagates=True, finite=False, bits=_cast_bits,
-    exact=True, vector=kernels.cast,
+    exact=True, vector=kernels.cast, counted="nulls",
 )  # fmt: skip
 def cast(x: Any, dtype: str) -> Any:
-    """x as another type; a cast that fails is null.
+    """x as another type; a cast that fails is null and counted.
 
-    Float to int truncates toward zero; text is trimmed and must be a whole number; `true`, `false`, `1`, `0` are bool.
+    Float to int truncates toward zero; text is trimmed and must be a whole number; `true`, `false`, `1`, `0` are bool;
+    a decimal of fewer digits rounds half away from zero; a map as a list of texts is its keys.
 
     >>> cast(" 12 ", "int64"), cast("abc", "int64"), cast(-1.9, "int64")
     (12, None, -1)
@@ -191,16 +202,48 @@ coerce = replace(cast, name="as", hidden=True)
 """The cast that types need by themselves; unlike a written one it leaves a missing list missing."""
 
 
+@operator(
+    x="any", dtype="constant", source="constant", returns=_target, lower=_lower_cast, finite=False, bits=_cast_bits,
+    exact=True, counted="nulls", hidden=True,
+)  # fmt: skip
+def recast(x: Any, dtype: str, source: str) -> Any:
+    """The cast of what holds decimals, whose digits alone do not tell their scale.
+
+    >>> recast(125, "float64", "decimal(2)"), recast([125, None], "list<int64>", "list<decimal(2)>")
+    (1.25, [1, None])
+    """
+    return _recast(x, parse_type(source), parse_type(dtype))
+
+
+def _recast(x: Any, source: Type, target: Type) -> Any:
+    if x is None or source == target:
+        return x
+    if isinstance(x, dict):
+        if target.is_list:
+            return list(x)
+        return {key: _recast(value, source.of, target.of) for key, value in x.items()}
+    if isinstance(x, list):
+        if target.name == "vector" and len(x) != target.size:
+            return None
+        return [_recast(item, source.of, target.of) for item in x]
+    if not source.is_decimal:
+        return cast_value(x, target)
+    value = from_decimal(x, source.size, target)
+    return narrow(value) if target == FLOAT32 else value
+
+
 def cast_value(x: Any, target: Type) -> Any:
     """Plain-Python cast of one value."""
     if x is None:
         return None
     if isinstance(x, dict):
-        return {key: cast_value(value, target.of) for key, value in x.items()}
+        return list(x) if target.is_list else {key: cast_value(value, target.of) for key, value in x.items()}
     if isinstance(x, list):
         if target.name == "vector" and len(x) != target.size:
             return None
         return [cast_value(item, target.of) for item in x]
+    if target.is_decimal:
+        return to_decimal(x, target.size)
     if isinstance(x, str):
         return _parse_text(x.strip(_SPACE), target)
     match target.name:
@@ -237,11 +280,6 @@ def implicit(source: Type, target: Type) -> bool:
         return implicit(source.of, target.of)
     if source.name == target.name == "map":
         return implicit(source.of, target.of)
-    return source.is_number and target.is_number
-
-
-def same_shape(source: Type, element: Type) -> Type:
-    """The list, vector or map with other elements."""
-    if source.name == "map":
-        return map_of(element)
-    return Type("vector", element, source.size) if source.name == "vector" else list_of(element)
+    if source.name == "map" and target.is_list:
+        return castable(source, target)
+    return (source.is_number or source.is_decimal) and (target.is_number or target.is_decimal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ from saima.features.types import FLOAT64, INT64, STRING, Type, list_of
 
 if TYPE_CHECKING:
     from saima.features.nodes import Call
+
+MOST = 1_000_000
+"""Combinations that `combo` makes at most."""
 
 _HOWS = {
     "query_ratio": FLOAT64, "title_ratio": FLOAT64, "contains": INT64, "equal": INT64, "index_of": INT64,
@@ -27,15 +31,19 @@ def _combos(call: Call) -> Type:
     return list_of(STRING)
 
 
-@operator(sides="any", returns=_combos, lower=by_rows)
-def combo(*sides: Any) -> list[str]:
+@operator(sides="terms", returns=_combos, lower=by_rows, counted="nulls")
+def combo(*sides: Any) -> list[str] | None:
     """Cartesian product joined by `_`, first argument slowest; a missing or empty side gives [].
+
+    More than 1,000,000 combinations are out of the domain: [], counted.
 
     >>> combo(["a", "b"], "x", [1, 2])
     ['a_x_1', 'a_x_2', 'b_x_1', 'b_x_2']
     """
-    lists = [side if isinstance(side, list) else [side] for side in sides]
-    return ["_".join(parts) for parts in product(*([text_of(x) for x in side if x is not None] for side in lists))]
+    lists = [[x for x in (side if isinstance(side, list) else [side]) if x is not None] for side in sides]
+    if math.prod(len(side) for side in lists) > MOST:
+        return None
+    return ["_".join(parts) for parts in product(*([text_of(x) for x in side] for side in lists))]
 
 
 def _overlap_type(call: Call) -> Type:

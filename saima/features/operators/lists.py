@@ -123,7 +123,10 @@ def _flags_lower(_: Call, xs: pl.Expr, flags: pl.Expr) -> pl.Expr:
     return pl.when(same).then(xs).list.gather(pl.when(same).then(kept))
 
 
-@operator(xs="list", flags="list<bool>", returns=lambda call: list_of(call.arg("xs").type.of), lower=_flags_lower)
+@operator(
+    xs="list", flags="list<bool>", returns=lambda call: list_of(call.arg("xs").type.of), lower=_flags_lower,
+    counted="lengths",
+)  # fmt: skip
 def mask(xs: list[Any], flags: list[bool | None]) -> list[Any]:
     """Elements whose flag is true; a mask of another length gives [].
 
@@ -247,7 +250,9 @@ def _contains_lower(call: Call, xs: pl.Expr, x: pl.Expr) -> pl.Expr:
     return pl.when(x.is_not_null()).then(xs.list.contains(x))
 
 
-@operator(xs="any", x="any", returns=_contains_type, lower=_contains_lower, bits=0.0)
+@operator(
+    xs="terms", x="any", returns=_contains_type, lower=_contains_lower, bits=0.0, decimals="align", aligned=("xs", "x")
+)
 def contains(xs: list[Any] | str, x: Any) -> bool:
     """Whether x is an element of the list xs, or a literal part of the text xs.
 

@@ -49,7 +49,8 @@ def _comparison(name: str, doc: str, compare: Callable[[Any, Any], Any]) -> Oper
     reference.__doc__ = doc
     reference.__module__ = __name__
     declare = operator(
-        name=name, a="any", b="any", returns=_comparable, lower=lower, hidden=True, bits=0.0, exact=True,
+        name=name, a="any", b="any", decimals="align",
+        returns=_comparable, lower=lower, hidden=True, bits=0.0, exact=True,
         vector=kernels.comparison(compare),
     )  # fmt: skip
     return declare(reference)
@@ -118,7 +119,8 @@ def _choose(call: Call, test: pl.Expr, then: pl.Expr, otherwise: pl.Expr) -> pl.
     return pl.when(test).then(a).when(test.not_()).then(b)
 
 
-@operator(name="if", test="bool", then="any", otherwise="any", returns=_branches, nulls="own", finite=False,
+@operator(name="if", test="bool", then="any", otherwise="any", decimals="align",
+          aligned=("then", "otherwise"), returns=_branches, nulls="own", finite=False,
           bits=lambda call: max(call.arg("then").bits, call.arg("otherwise").bits), lower=_choose,
           hidden=True, exact=True, vector=kernels.choose)  # fmt: skip
 def if_(test: bool | None, then: Any, otherwise: Any) -> Any:
@@ -149,7 +151,9 @@ def _is_in(call: Call, x: pl.Expr, xs: pl.Expr) -> pl.Expr:
     return pl.when(x.is_not_null()).then(xs.list.contains(x))
 
 
-@operator(name="in", x="any", xs="list", returns=_member, hidden=True, bits=0.0, lower=_is_in, exact=True)
+@operator(
+    name="in", x="any", xs="list", decimals="align", returns=_member, hidden=True, bits=0.0, lower=_is_in, exact=True
+)
 def in_(x: Any, xs: list[Any]) -> bool:
     """Whether x is an element of xs; nulls inside are skipped.
 
@@ -159,7 +163,7 @@ def in_(x: Any, xs: list[Any]) -> bool:
     return any(item is not None and item == x for item in xs)
 
 
-@operator(name="not in", x="any", xs="list", returns=_member, hidden=True, bits=0.0,
+@operator(name="not in", x="any", xs="list", decimals="align", returns=_member, hidden=True, bits=0.0,
           lower=lambda call, x, xs: _is_in(call, x, xs).not_(), exact=True)  # fmt: skip
 def not_in(x: Any, xs: list[Any]) -> bool:
     """Whether x is no element of xs.

@@ -24,7 +24,7 @@ def _looked_up(call: Call) -> Type:
     return reduced_type(call.constants["how"], call.arg("map").type.of)
 
 
-@operator(map="map", keys="any", how="constant", returns=_looked_up, nulls="own", lower=by_rows)
+@operator(map="map", keys="terms", how="constant", returns=_looked_up, nulls="own", lower=by_rows)
 def lookup(map: dict[str, Any] | None, keys: Any, how: str = "sum") -> Any:  # noqa: A002
     """Values of the keys, reduced; unfound and null skipped; nothing found gives null, 0 for count, [] for list.
 

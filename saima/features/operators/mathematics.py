@@ -24,7 +24,7 @@ def _bits_of_x(call: Call) -> float:
     return call.args[0].bits
 
 
-@operator(x="float", returns="float64", lower=lambda _, x: x.log(), maps="x")
+@operator(x="float", returns="float64", lower=lambda _, x: x.log(), maps="x", counted="nulls")
 def log(x: float) -> float:
     """Natural logarithm; null for x <= 0.
 
@@ -34,7 +34,7 @@ def log(x: float) -> float:
     return math.log(x)
 
 
-@operator(x="float", returns="float64", lower=lambda _, x: x.log1p(), maps="x")
+@operator(x="float", returns="float64", lower=lambda _, x: x.log1p(), maps="x", counted="nulls")
 def log1p(x: float) -> float:
     """ln(1 + x); null for x <= -1.
 
@@ -44,7 +44,7 @@ def log1p(x: float) -> float:
     return math.log1p(x)
 
 
-@operator(x="float", returns="float64", lower=lambda _, x: x.log10(), maps="x")
+@operator(x="float", returns="float64", lower=lambda _, x: x.log10(), maps="x", counted="nulls")
 def log10(x: float) -> float:
     """Decimal logarithm; null for x <= 0.
 
@@ -54,7 +54,7 @@ def log10(x: float) -> float:
     return math.log10(x)
 
 
-@operator(x="float", returns="float64", lower=lambda _, x: x.exp(), maps="x")
+@operator(x="float", returns="float64", lower=lambda _, x: x.exp(), maps="x", counted="nulls")
 def exp(x: float) -> float:
     """e to the x; null where it overflows.
 
@@ -65,7 +65,13 @@ def exp(x: float) -> float:
 
 
 @operator(
-    x="float", returns="float64", lower=lambda _, x: x.sqrt(), maps="x", exact=True, vector=kernels.unary(np.sqrt)
+    x="float",
+    returns="float64",
+    counted="nulls",
+    lower=lambda _, x: x.sqrt(),
+    maps="x",
+    exact=True,
+    vector=kernels.unary(np.sqrt),
 )
 def sqrt(x: float) -> float:
     """Square root; null for a negative x.
@@ -78,7 +84,7 @@ def sqrt(x: float) -> float:
 
 def _abs_lower(call: Call, x: pl.Expr) -> pl.Expr:
     return (
-        pl.when(x != INT64_MIN).then(x.abs()) if call.arg("x").type == INT64 and call.arg("x").bits >= 63 else x.abs()
+        pl.when(x != INT64_MIN).then(x.abs()) if call.arg("x").type.is_whole and call.arg("x").bits >= 63 else x.abs()
     )
 
 
@@ -89,6 +95,8 @@ def _abs_lower(call: Call, x: pl.Expr) -> pl.Expr:
     bits=_bits_of_x,
     finite=False,
     exact=True,
+    decimals="align",
+    counted="nulls",
     vector=kernels.absolute,
 )
 def abs_(x: Number) -> Number | None:
@@ -101,10 +109,16 @@ def abs_(x: Number) -> Number | None:
 
 
 @operator(
-    x="number", returns=same_as("x"), lower=lambda _, x: x.sign(), bits=0.0, exact=True, vector=kernels.unary(np.sign)
+    x="number",
+    returns=same_as("x"),
+    lower=lambda _, x: x.sign(),
+    bits=0.0,
+    exact=True,
+    decimals="float",
+    vector=kernels.unary(np.sign),
 )
 def sign(x: Number) -> Number:
-    """-1, 0 or 1, in the type of x.
+    """-1, 0 or 1, in the type of x (of a decimal: float64).
 
     >>> sign(-3.5), sign(0)
     (-1.0, 0)
@@ -182,7 +196,7 @@ def _clip_type(call: Call) -> Type:
         and low.value > high.value
     ):
         raise TypeFault(f"clip(x, low, high): low {low.value} is above high {high.value}", "low")
-    return INT64 if all(arg.type == INT64 for arg in call.args) else FLOAT64
+    return call.args[0].type if all(arg.type.is_whole for arg in call.args) else FLOAT64
 
 
 def _clip_lower(call: Call, x: pl.Expr, low: pl.Expr, high: pl.Expr) -> pl.Expr:
@@ -194,7 +208,8 @@ def _clip_lower(call: Call, x: pl.Expr, low: pl.Expr, high: pl.Expr) -> pl.Expr:
     return pl.when(raised > high).then(high).when(high.is_not_null()).then(raised)
 
 
-@operator(x="number", low="number", high="number", returns=_clip_type, lower=_clip_lower, finite=False,
+@operator(x="number", low="number", high="number", decimals="align", returns=_clip_type,
+          lower=_clip_lower, finite=False,
           bits=lambda call: max(arg.bits for arg in call.args), exact=True, vector=kernels.clip)  # fmt: skip
 def clip(x: Number, low: Number, high: Number) -> Number:
     """x, not below low and not above high.
@@ -223,7 +238,7 @@ def sigmoid(x: float) -> float:
 
 
 @operator(
-    x="float", mean="float", sd="float", returns="float64",
+    x="float", mean="float", sd="float", returns="float64", counted="nulls",
     lower=lambda _, x, mean, sd: ratio(x - mean, pl.when(sd > 0).then(sd)), exact=True, vector=kernels.zscore,
 )  # fmt: skip
 def zscore(x: float, mean: float, sd: float) -> float | None:
@@ -236,7 +251,7 @@ def zscore(x: float, mean: float, sd: float) -> float | None:
 
 
 @operator(
-    x="float", low="float", high="float", returns="float64",
+    x="float", low="float", high="float", returns="float64", counted="nulls",
     lower=lambda _, x, low, high: ratio(x - low, pl.when(high != low).then(high - low)), exact=True,
     vector=kernels.minmax,
 )  # fmt: skip
@@ -277,6 +292,7 @@ def _smooth_lower(call: Call, n: pl.Expr, d: pl.Expr, a: pl.Expr, b: pl.Expr, sc
     returns="float64",
     bits=_smooth_bits,
     lower=_smooth_lower,
+    counted="nulls",
     exact=True,
     vector=kernels.smooth,
 )

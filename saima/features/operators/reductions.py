@@ -34,6 +34,8 @@ def reduced_type(how: Any, value: Type) -> Type:
     if value.is_list and value.of.is_number:
         inner = FLOAT64 if how == "mean" or value.of.is_float else INT64
         return Type(value.name, inner, value.size)
+    if value.is_decimal and how in ("sum", "min", "max"):
+        return value
     if not value.is_number:
         raise TypeFault(f"{how} reduces numbers, not {value}; how='list', 'first' or 'count' take any")
     if how == "mean":
@@ -79,7 +81,7 @@ def _numbers(call: Call) -> Type:
     return FLOAT64 if inner.is_float else inner
 
 
-@operator(name="sum", xs="list<number>", returns=_numbers, lower=by_rows)
+@operator(name="sum", xs="list<number>", returns=_numbers, lower=by_rows, decimals="align", counted="nulls")
 def sum_(xs: list[Any]) -> Any:
     """Sum of a list, left to right; 0 of []; int64 sums are exact, null where they do not fit.
 
@@ -89,7 +91,7 @@ def sum_(xs: list[Any]) -> Any:
     return _sum([x for x in xs if x is not None])
 
 
-@operator(xs="list<number>", returns="float64", lower=by_rows)
+@operator(xs="list<number>", returns="float64", lower=by_rows, decimals="float")
 def mean(xs: list[Any]) -> float | None:
     """Mean of a list; null of [].
 
@@ -130,6 +132,7 @@ def _extreme_bits(call: Call) -> float:
 
 @operator(
     name="min",
+    decimals="align",
     xs="any",
     returns=_extreme,
     finite=False,
@@ -149,6 +152,7 @@ def min_(*xs: Any) -> Any:
 
 @operator(
     name="max",
+    decimals="align",
     xs="any",
     returns=_extreme,
     finite=False,

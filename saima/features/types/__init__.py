@@ -1,5 +1,6 @@
 """Static types of the feature language: what they are, their texts, their values."""
 
+from saima.features.types.decimals import digits_of
 from saima.features.types.definition import (
     BOOL,
     FLOAT32,
@@ -32,6 +33,7 @@ __all__ = [
     "TIMESTAMP",
     "Type",
     "TypeTextError",
+    "digits_of",
     "fits",
     "from_frame_value",
     "list_of",

@@ -43,6 +43,21 @@ class Type:
         return self.name == "int64" or self.is_float
 
     @property
+    def is_decimal(self) -> bool:
+        """Fixed point."""
+        return self.name == "decimal"
+
+    @property
+    def is_whole(self) -> bool:
+        """int64, or decimal, which is held as one."""
+        return self.name in ("int64", "decimal")
+
+    @property
+    def has_decimal(self) -> bool:
+        """A decimal, or a list, map or vector of them."""
+        return self.is_decimal or (self.element is not None and self.element.has_decimal)
+
+    @property
     def is_list(self) -> bool:
         """A list or a vector."""
         return self.name in ("list", "vector")
@@ -102,7 +117,7 @@ def map_of(element: Type) -> Type:
 
 
 def unify(left: Type, right: Type) -> Type | None:
-    """Type that holds both, or None: numbers widen to float64, null fits anything.
+    """Type that holds both, or None: numbers widen to float64, decimals to more digits, null fits anything.
 
     >>> str(unify(INT64, FLOAT32))
     'float64'
@@ -111,7 +126,9 @@ def unify(left: Type, right: Type) -> Type | None:
         return left
     if left == NULL:
         return right
-    if left.is_number and right.is_number:
+    if left.is_whole and right.is_whole:
+        return Type("decimal", size=max(left.size, right.size))
+    if (left.is_number or left.is_decimal) and (right.is_number or right.is_decimal):
         return FLOAT64
     if left.is_list and right.is_list:
         element = unify(left.of, right.of)

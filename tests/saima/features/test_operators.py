@@ -27,6 +27,7 @@ FIELDS = {
     "ints": "list<int64>", "floats": "list<float64>", "others": "list<float64>", "texts": "list<string>",
     "terms": "list<string>", "flags": "list<bool>", "u": "vector<float64,3>", "v": "vector<float64,3>",
     "record": "list<list<int64>>", "m": "map<string,int64>", "w": "map<string,float64>",
+    "d": "decimal(2)", "e": "decimal(4)", "decimals": "list<decimal(2)>", "prices": "map<string,decimal(2)>",
     "nested": "map<string,map<string,float64>>", "rows": "map<string,list<float64>>", "json": "string",
 }  # fmt: skip
 
@@ -59,7 +60,7 @@ def values(dtype: Type) -> st.SearchStrategy[Any]:
     else:
         inner = {
             "int64": INT, "float64": FLOAT, "float32": st.floats(width=32), "bool": st.booleans(), "string": TEXT,
-            "timestamp": TIME,
+            "timestamp": TIME, "decimal": INT,
         }[dtype.name]  # fmt: skip
     return st.one_of(st.none(), inner) if dtype.name not in ("list", "vector") else st.one_of(st.none(), inner, inner)
 
@@ -112,6 +113,20 @@ EXACT = [
     "steps('hash_bucket', texts, 10)", "steps('smooth', ints, floats, 1.0, 2.0)", "steps('concat', texts, '-', s)",
     "steps('bucketize', ints, buckets.b)", "steps('clip', floats, low=0, high=x)", "steps('is_null', texts)",
     "replace_regex(s, '[a-z]+', '#')",
+    "d + e", "d - e", "e - i", "d + 1", "d * e", "d * i", "d * x", "d / e", "d // e", "d % e", "mod(d, e)", "-d", "+d",
+    "abs(d)", "sign(d)", "d ** 2", "d < e", "d == i", "d >= 0.5", "d != x", "0 < d < e", "d if p else e",
+    "d if p else i", "coalesce(d, e)", "coalesce(d, 1)", "coalesce(d, x)", "min(d, e)", "max(d, i, e)", "min(d, x)",
+    "clip(d, e, 10)", "clip(d, 0, 10)", "is_null(d)", "round(d)", "smooth(d, e, 1.0, 2.0)", "bucketize(d, buckets.b)",
+    "d in decimals", "e not in decimals", "contains(decimals, i)", "sum(decimals)", "mean(decimals)", "max(decimals)",
+    "variance(decimals)", "sort(decimals)", "unique(decimals)", "combine(decimals)", "lookup(prices, texts)",
+    "lookup(prices, texts, 'max')", "kv_dot(w, w)", "cast(d, 'int64')", "cast(d, 'float64')", "cast(d, 'float32')",
+    "cast(d, 'string')", "cast(d, 'decimal(4)')", "cast(e, 'decimal(2)')", "cast(e, 'decimal(18)')",
+    "cast(i, 'decimal(3)')", "cast(x, 'decimal(2)')", "cast(f, 'decimal(1)')", "cast(number, 'decimal(2)')",
+    "cast(p, 'decimal(2)')", "cast(decimals, 'list<float64>')", "cast(decimals, 'list<int64>')",
+    "cast(floats, 'list<decimal(2)>')", "cast(prices, 'map<string,float64>')", "cast(texts, 'list<decimal(1)>')",
+    "cast(ints, 'list<decimal(2)>')", "len(cast(w, 'list<string>'))",
+    "hit(s, w)", "s in w", "combo(w, s)", "overlap(texts, w, 'common')", "lookup(m, w, 'list')", "contains(w, s)",
+    "lookup_id(cast(w, 'list<string>'), vocabularies.v)", "unique(w)", "join(w, ',')", "kv_dot(m, texts)",
 ]  # fmt: skip
 ZONED = ["hour(a, tz='America/New_York')", "day_of_week(a, tz='Asia/Shanghai')"]
 CLOSE = ["log(x)", "log1p(x)", "log10(x)", "exp(x)", "x ** y", "x ** 0.5", "pow(2.0, x)", "log(floats)"]
