@@ -17,9 +17,10 @@ from saima.errors import SaimaError
 from saima.features import Algorithm
 from saima.host.manifest import GOLDEN_INPUTS
 from saima.learning.increments import DataState
-from saima.stores.interfaces import BundleRow, Registry, Tables
+from saima.recordings import with_candidates
+from saima.stores.interfaces import BundleRow
 
-_GOLDEN_ROWS = 8
+_GOLDEN_ROWS, _GOLDEN_RANKINGS = 8, 2
 
 
 def bundle(algorithm: Algorithm, lineage: str, recording: Recording) -> dg.AssetsDefinition:
@@ -85,7 +86,7 @@ def publish(algorithm: Algorithm, lineage: str, recording: Recording, training: 
             models[model] = TrainedModel(entry.kind, found.directory(model), entry.facts)
     trained = [training.document(model) for model in algorithm.declaration.lineages[lineage].train]
     state = max((DataState.from_json(facts["state"]) for facts in trained), key=lambda state: state.label_epoch)
-    golden = golden_inputs(algorithm, lineage, recording, registry, stores.tables)
+    golden = golden_inputs(algorithm, lineage, recording, stores)
     arms = [arm for each in experiments(algorithm) for arm in each.arms.values() if arm.lineage == lineage]
     return build(
         algorithm,
@@ -102,32 +103,51 @@ def publish(algorithm: Algorithm, lineage: str, recording: Recording, training: 
     )
 
 
-def golden_inputs(
-    algorithm: Algorithm, lineage: str, recording: Recording, registry: Registry, tables: Tables
-) -> pl.DataFrame:
-    """Recorded reads to answer again: those of the routed bundle, or of history's last requests for the first one."""
-    reigning = champion(registry, algorithm.name, lineage)
+def golden_inputs(algorithm: Algorithm, lineage: str, recording: Recording, stores: Stores) -> pl.DataFrame:
+    """Recorded reads to answer again: those of the routed bundle, or of history's last requests for the first one.
+
+    A ranking's request is one row a candidate.
+    """
+    reigning = champion(stores.registry, algorithm.name, lineage)
     if reigning is not None and reigning.manifest.plan_hash == algorithm.plan.hash:
         return pl.read_ipc((reigning.root / GOLDEN_INPUTS).read_bytes())
     from assets.features.history import lookback
     from saima.features.backfill import backfill
 
-    since = recording.end - (lookback(algorithm.declaration) + 1) * DAY
+    declaration = algorithm.declaration
+    since = recording.end - (lookback(declaration) + 1) * DAY
     events = {
-        topic: tables.scan(f"events/{topic}").filter(pl.col("time").is_between(since, recording.end, closed="left"))
-        for topic in algorithm.declaration.sources
+        topic: stores.tables.scan(f"events/{topic}").filter(
+            pl.col("time").is_between(since, recording.end, closed="left")
+        )
+        for topic in declaration.sources
     }
-    fields = [*algorithm.declaration.request.fields, *algorithm.declaration.request.user]
-    requests = events[recording.requests].sort("time", "seq").tail(_GOLDEN_ROWS).select("time", *fields)
+    wanted = _GOLDEN_ROWS if declaration.request.items is None else _GOLDEN_RANKINGS
+    last = events[recording.requests].sort("time", "seq").tail(wanted)
+    candidates = recording.load(stores.settings.datasets).candidates
     columns = list(algorithm.plan.input_schema())
+    requests = with_candidates(declaration, last, candidates)
     return backfill(algorithm, requests, events, inputs=True).select(columns).collect()
 
 
 def warm_up(golden: pl.DataFrame) -> list[dict[str, Any]]:
-    """Request bodies made of golden rows: fields of the request and the moment, timestamps in ms."""
-    asked = golden.select(pl.col("^request\\..*$")).with_columns(pl.selectors.datetime().dt.epoch("ms"))
+    """Bodies of the first two requests made of golden rows: request, user, items and the moment, timestamps in ms."""
+    asked = golden.select(pl.col(r"^(request|user|item)\..*$")).with_columns(pl.selectors.datetime().dt.epoch("ms"))
+    ranks = any(name.startswith("item.") for name in asked.columns)
+    moments = asked.partition_by("request.time", maintain_order=True) if ranks else asked.iter_slices(1)
     bodies = []
-    for row in asked.head(2).iter_rows(named=True):
-        fields = {name.removeprefix("request."): value for name, value in row.items()}
-        bodies.append({"time": fields.pop("time"), "request": fields})
+    for rows in list(moments)[:2]:
+        request = _side(rows, "request")[0]
+        body: dict[str, Any] = {"time": request.pop("time"), "request": request}
+        if user := _side(rows, "user")[0]:
+            body["user"] = user
+        if ranks:
+            body["items"] = _side(rows, "item")
+        bodies.append(body)
     return bodies
+
+
+def _side(rows: pl.DataFrame, side: str) -> list[dict[str, Any]]:
+    """One side's fields of each row by their own names; empty where there is none."""
+    names = {name: name.removeprefix(f"{side}.") for name in rows.columns if name.startswith(f"{side}.")}
+    return rows.select(names).rename(names).to_dicts() if names else [{}]

@@ -12,6 +12,7 @@ from assets.stores import Stores
 from saima.features import Algorithm
 from saima.features.declaration import Source
 from saima.features.durations import milliseconds
+from saima.worker.history import FACT as HISTORY
 
 _FLOOR = timedelta(minutes=1)
 
@@ -43,7 +44,7 @@ def _history(algorithm: Algorithm, recording: Recording, topic: str, source: Sou
     ) -> Iterator[dg.Output[pl.DataFrame] | dg.AssetCheckResult]:
         window = context.partition_time_window
         first, last = (int(moment.timestamp() * 1000) for moment in (window.start, window.end))
-        recorded = recording.events(stores.settings.datasets)[topic]
+        recorded = recording.load(stores.settings.datasets).events[topic]
         frame = recorded.filter(pl.col("time").is_between(first, min(last, recording.end), closed="left")).collect()
         rows = frame.with_columns(
             appended=pl.col("time"),
@@ -51,7 +52,7 @@ def _history(algorithm: Algorithm, recording: Recording, topic: str, source: Sou
             late=pl.lit(False),
             day=pl.from_epoch("time", "ms").dt.strftime("%Y-%m-%d"),
         )
-        stores.registry.put_fact("history", {"end": recording.end})
+        stores.registry.put_fact(f"{HISTORY}{topic}", {"end": recording.end})
         yield dg.Output(rows)
         yield from gates.results(algorithm, asset, f"events/{topic}", rows, {"by_day": plots.by_day(rows, topic)})
 

@@ -70,7 +70,7 @@ def _assets_of(directory: Path) -> Assets:
         [
             *events.histories(algorithm, recorded),
             history_features(algorithm, recorded),
-            samples.samples(algorithm, declaration.label),
+            samples.samples(algorithm, declaration.label, recorded),
             *(model(algorithm, name) for name in declaration.models),
             *_serving(algorithm, recorded),
             *(ab_reports.ab_report(algorithm, each) for each in experiments),

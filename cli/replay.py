@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
+from cli.questions import Questions
 from saima.errors import SaimaError
 from saima.events import Topic, stamp, to_table_frame
 from saima.stores.interfaces import EventLog
@@ -21,18 +22,28 @@ from saima.stores.interfaces import EventLog
 class Predictor(Protocol):
     """What the replayer asks for predictions; `saima_client.Client` is one."""
 
-    def predict(self, algorithm: str, request: dict[str, Any], *, trace: str, unit: str, time: int) -> Any: ...
+    def predict(
+        self,
+        algorithm: str,
+        request: dict[str, Any],
+        *,
+        user: dict[str, Any] | None = None,
+        items: list[dict[str, Any]] | None = None,
+        trace: str,
+        unit: str,
+        time: int,
+    ) -> Any: ...
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """One algorithm's recorded traffic: events by topic, and which topic's rows are prediction requests."""
+    """One algorithm's recorded traffic: events by topic, which topic's rows are requests, and what they ask."""
 
     algorithm: str
     topics: dict[str, Topic]
     events: dict[str, pl.DataFrame]
     requests: str
-    fields: list[str]
+    questions: Questions
 
     def ticks(self, after: int, until: int) -> Iterator[int]:
         """Moments at which something is asked, ascending, in [after, until)."""
@@ -156,10 +167,13 @@ class Replayer:
 
     def _ask(self, row: dict[str, Any]) -> str | None:
         begun = time.perf_counter()
-        request = {name: row[name] for name in self._traffic.fields}
         try:
             answer = self._predictor.predict(
-                self._traffic.algorithm, request, trace=row["key"], unit=row["key"], time=row["time"]
+                self._traffic.algorithm,
+                **self._traffic.questions.ask(row),
+                trace=row["key"],
+                unit=row["key"],
+                time=row["time"],
             )
         except Exception as error:  # noqa: BLE001 a failed request is counted and told, whatever failed it
             with self.progress.lock:

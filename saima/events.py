@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,26 @@ ARROW = {
     "timestamp": pa.int64(),
 }
 """Arrow type of a scalar field; a timestamp is int64 ms UTC on the log and in frames of events."""
+
+_NESTED = re.compile(r"(?:list<(?P<item>.+)>|vector<(?P<element>[^,]+),\s*\d+>|map<string,\s*(?P<value>.+)>)")
+
+
+def arrow_type(dtype: str) -> pa.DataType:
+    """Arrow type of a declared field; a decimal is held as int64, a vector as a list.
+
+    >>> arrow_type("list<float32>")
+    ListType(list<item: float>)
+    """
+    if dtype in ARROW:
+        return ARROW[dtype]
+    if dtype.startswith("decimal"):
+        return pa.int64()
+    match = _NESTED.fullmatch(dtype)
+    if match is None:
+        raise ValueError(f"unknown type '{dtype}'")
+    if match["value"]:
+        return pa.map_(pa.string(), arrow_type(match["value"]))
+    return pa.list_(arrow_type(match["item"] or match["element"]))
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ import xxhash
 
 from saima import features as language
 from saima.errors import RequestError, SaimaError, suggest
-from saima.events import ARROW, Event, Position, Topic, to_table
+from saima.events import Event, Position, Topic, arrow_type, to_table
 from saima.features.declaration import Source
+from saima.features.encodings import Decoder
 from saima.host.request import Check, check_fields, checker
 from saima.stores.interfaces import EventLog
 
@@ -31,15 +32,17 @@ class Accepts:
     topic: Topic
     key: str
     checks: Mapping[str, Check]
+    decoders: Mapping[str, Decoder]
 
 
 def accepts(sources: Mapping[str, Source]) -> dict[str, Accepts]:
-    """Topics of declared sources, by name; fields of types that the log does not carry are refused when they come."""
+    """Topics of declared sources, by name."""
     return {
         name: Accepts(
-            Topic(name, {field: ARROW[dtype] for field, dtype in source.fields.items() if dtype in ARROW}),
+            Topic(name, {field: arrow_type(dtype) for field, dtype in source.fields.items()}),
             source.key,
-            {field: checker(dtype) for field, dtype in source.fields.items() if dtype in ARROW},
+            {field: checker(dtype) for field, dtype in source.fields.items()},
+            {field: found for field, dtype in source.fields.items() if (found := Decoder(dtype)).needed},
         )
         for name, source in sources.items()
     }
@@ -105,6 +108,9 @@ class Collector:
         if not isinstance(payload, dict):
             raise RequestError("must be an object", f"{place}/payload")
         check_fields(payload, accepted.checks, f"{place}/payload")
+        for name, decoder in accepted.decoders.items():
+            if payload.get(name) is not None:
+                payload = {**payload, name: decoder.decode(payload[name])}
         key = item.get("key", payload.get(accepted.key))
         if key is None or key == "":
             raise RequestError("is missing, and there is no other key", f"{place}/payload/{accepted.key}")

@@ -221,6 +221,10 @@ class Registry(Protocol):
 
     def fact(self, name: str) -> dict[str, Any] | None: ...
 
+    def facts(self, prefix: str = "") -> dict[str, dict[str, Any]]:
+        """Facts by name, of those whose names begin so."""
+        ...
+
     def append_mark(self, kind: str, document: Mapping[str, Any]) -> None:
         """Append to a history, e.g. `retrain`, `swap`, `rollback`; stamped with the wall clock as `at` (ms)."""
         ...

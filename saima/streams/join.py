@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import heapq
+from bisect import insort
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -100,11 +101,13 @@ class Join:
         return self._touch(trace, pending)
 
     def expose(self, trace: str, time: int, item: str = "") -> list[Sample]:
-        """Take in an exposure of a candidate: the earliest counts."""
+        """Take in an exposure of a candidate: of those at most the attribution before its prediction, the earliest."""
         pending = self._get(trace) or Pending()
         if pending.excluded or pending.closed:
             return []
-        pending.exposures[item] = min(time, pending.exposures.get(item, time))
+        times = pending.exposures.setdefault(item, [])
+        if time not in times:
+            insort(times, time)
         return self._touch(trace, pending)
 
     def advance(self, watermark: int) -> list[Sample]:
@@ -199,7 +202,8 @@ class Join:
             for item in pending.items:
                 if pending.made.get(item):
                     continue
-                exposed = not self.spec.exposed or pending.exposures.get(item, end + 1) <= end
+                shown = pending.exposed(self.spec, item)
+                exposed = not self.spec.exposed or (shown is not None and shown <= end)
                 self.counters.add("unlabelled" if exposed else "unexposed")
         pending.closed = True
         pending.record, pending.labels, pending.exposures, pending.made = b"", {}, {}, {}
@@ -213,8 +217,8 @@ class Join:
                 pending.labels[item] = kept
             else:
                 del pending.labels[item]
-        exposures = pending.exposures
-        for item in [item for item, time in exposures.items() if time + self.spec.attribution < self.watermark]:
-            del exposures[item]
-        if not pending.labels and not exposures:
+        oldest = self.watermark - self.spec.attribution
+        held = {item: [time for time in times if time >= oldest] for item, times in pending.exposures.items()}
+        pending.exposures = {item: times for item, times in held.items() if times}
+        if not pending.labels and not pending.exposures:
             self._traces[trace] = None

@@ -15,7 +15,8 @@ _LENGTH = struct.Struct("<I")
 @dataclass(slots=True)
 class Pending:
     """One trace. `items` are the candidates that the journal kept ("" for a request that is its own one row);
-    `made` counts the rows already emitted per item; `record` is the journal's JSON, empty once nothing can follow.
+    `exposures` holds times, ascending; `made` counts the rows already emitted per item; `record` is the journal's JSON,
+    empty once nothing can follow.
     """
 
     time: int | None = None
@@ -24,7 +25,7 @@ class Pending:
     items: tuple[str, ...] = ("",)
     record: bytes = b""
     labels: dict[str, list[Label]] = field(default_factory=dict)
-    exposures: dict[str, int] = field(default_factory=dict)
+    exposures: dict[str, list[int]] = field(default_factory=dict)
     made: dict[str, int] = field(default_factory=dict)
     closed: bool = False
 
@@ -63,6 +64,12 @@ class Pending:
             header["c"],
         )
 
+    def exposed(self, spec: JoinSpec, item: str) -> int | None:
+        """The earliest exposure of an item that the prediction can have led to: at most the attribution before it."""
+        assert self.time is not None
+        since = self.time - spec.attribution
+        return next((time for time in self.exposures.get(item, ()) if time >= since), None)
+
     def due(self, spec: JoinSpec, watermark: int) -> list[tuple[int, str, Row]]:
         """Rows not yet emitted whose moment is below the watermark, as (place in items, item, row)."""
         if self.time is None or self.excluded or self.closed:
@@ -78,7 +85,8 @@ class Pending:
     def next_moment(self, spec: JoinSpec) -> int | None:
         """The watermark must pass this time for anything to happen to the trace; None: nothing will."""
         if self.time is None:
-            times = [label.time for labels in self.labels.values() for label in labels] + list(self.exposures.values())
+            times = [label.time for labels in self.labels.values() for label in labels]
+            times += [time for times in self.exposures.values() for time in times]
             return min(times) + spec.attribution if times else None
         end = self.time + spec.attribution
         if self.closed:
@@ -92,4 +100,4 @@ class Pending:
     def _rows(self, spec: JoinSpec, item: str) -> Sequence[Row]:
         if self.time is None:
             return ()
-        return rows(spec, self.time, self.labels.get(item, ()), self.exposures.get(item))
+        return rows(spec, self.time, self.labels.get(item, ()), self.exposed(spec, item))

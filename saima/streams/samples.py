@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from saima.errors import SaimaError
+from saima.errors import DeclarationError, SaimaError
 from saima.features.declaration import Declaration
 from saima.features.durations import milliseconds
 from saima.stores.interfaces import OnlineRead
@@ -37,13 +37,16 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """A row of the label's or the exposure's topic; a null `value` is no outcome; late rows are only counted."""
+    """A row of the label's or the exposure's topic; a null `value` is no outcome; late rows are only counted.
+
+    `item` is "" where the label is joined by the trace alone.
+    """
 
     offset: int
     appended: int
     topic: str
     trace: str | None
-    item: str
+    item: str | None
     time: int
     seq: int
     value: float | None
@@ -57,6 +60,24 @@ class Emitted:
     sample: Sample
     offset: int
     appended: int
+
+
+def identity(declaration: Declaration, topic: str) -> tuple[str, str | None]:
+    """Columns of the label's or the exposure's topic that name the trace and, where it is joined by, the candidate.
+
+    Raises DeclarationError where the candidate has no field.
+    """
+    fields = declaration.sources[topic].fields
+    trace = "trace" if "trace" in fields else "key"
+    if declaration.label is None or "item" not in declaration.label.join:
+        return trace, None
+    item = next((name for name in ("item_id", "item") if name in fields), None)
+    if item is None:
+        raise DeclarationError(
+            f"algorithm '{declaration.algorithm}': its label is joined by item, and source '{topic}' has no field "
+            "item_id or item"
+        )
+    return trace, item
 
 
 def join_spec(declaration: Declaration) -> JoinSpec:
@@ -76,8 +97,9 @@ def join_spec(declaration: Declaration) -> JoinSpec:
 class SampleJoin:
     """The join of one algorithm; `fetch` reads packed traces of table `join/<algorithm>`.
 
-    A prediction of scheme `once` is taken in for as long as its attribution is open, however late its record comes
-    (a host may have died with it in its spool); the other schemes emit by time, so they judge it like any event.
+    A prediction is taken in for as long as its attribution is open, however late its record comes: a host may have died
+    with it in its spool. Labels and exposures are one stream of outcomes, with one clock: a click that does not come
+    holds nothing back while impressions do.
     """
 
     def __init__(self, algorithm: str, declaration: Declaration, fetch: Fetch) -> None:
@@ -90,7 +112,7 @@ class SampleJoin:
         self.label = label
         self.spec = join_spec(declaration)
         bound = self.spec.lateness or milliseconds(declaration.sources[label.source].lateness)
-        self._labels = Clock(bound)
+        self._outcomes = Clock(bound)
         self._journal = Clock(bound)
         self._join = Join(self.spec, fetch)
         self._changed = False
@@ -128,7 +150,7 @@ class SampleJoin:
         self._changed = False
         state = {
             "counters": self._join.counters.values,
-            "labels": self._labels.newest,
+            "labels": self._outcomes.newest,
             "journal": self._journal.newest,
             "watermark": self._join.watermark,
         }
@@ -141,31 +163,25 @@ class SampleJoin:
         if stored is None:
             return
         state = json.loads(stored)
-        self._labels = Clock(self._labels.lateness, state["labels"])
+        self._outcomes = Clock(self._outcomes.lateness, state["labels"])
         self._journal = Clock(self._journal.lateness, state["journal"])
         self._join.restore(read.scan(self.table), state["counters"], state["watermark"])
 
     def _watermark(self) -> int:
         if self.spec.scheme == "once":
-            return self._labels.watermark
-        return min(self._labels.watermark, self._journal.watermark)
+            return self._outcomes.watermark
+        return min(self._outcomes.watermark, self._journal.watermark)
 
     def _predict(self, row: Prediction) -> list[Sample]:
-        tardy, self._journal = self._journal.see(row.time)
-        if tardy and self.spec.scheme != "once":
-            self._join.counters.add("late")
-            return []
+        _, self._journal = self._journal.see(row.time)
         return self._join.predict(row.trace, row.time, row.record, row.items, row.attempt, row.excluded)
 
     def _happen(self, row: Happening) -> list[Sample]:
-        late = row.late
-        if row.topic == self.label.source:
-            tardy, self._labels = self._labels.see(row.time)
-            late = late or tardy
-        if late:
+        tardy, self._outcomes = self._outcomes.see(row.time)
+        if row.late or tardy:
             self._join.counters.add("late")
             return []
-        if row.trace is None:
+        if row.trace is None or row.item is None:
             self._join.counters.add("orphan")
             return []
         if row.topic == self.label.exposure:

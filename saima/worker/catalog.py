@@ -34,9 +34,10 @@ class Catalog:
     rows: dict[str, RowSource]
 
     @property
-    def tables(self) -> set[str]:
-        """Names of all online tables of windows and rows."""
-        return {*self.groups, *self.rows}
+    def tables(self) -> dict[str, str]:
+        """All online tables of windows and rows, with the topic that each is made of."""
+        groups = {name: group.source for name, group in self.groups.items()}
+        return groups | {name: rows.source for name, rows in self.rows.items()}
 
 
 def catalog(declarations: Mapping[str, Declaration]) -> Catalog:

@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from saima.features.declaration import Declaration
 from saima.features.lookups import RowSource
 from saima.features.windows import Group
 from saima.stores.interfaces import OnlineRead, OnlineStore
@@ -17,7 +18,7 @@ from saima.streams.dedup import TABLE as SEEN
 from saima.streams.dedup import Seen
 from saima.streams.held import Change
 from saima.streams.join import Fetch
-from saima.streams.samples import Happening, Prediction, SampleJoin
+from saima.streams.samples import Happening, Prediction, SampleJoin, identity
 from saima.streams.tiles import RowEngine, TileEngine
 from saima.worker import ledger, outbox
 from saima.worker.catalog import Catalog
@@ -57,7 +58,7 @@ class Engines:
             rows: list[Prediction | Happening] = [logged.prediction for logged in records.get(name, [])]
             for topic in join.topics:
                 if topic in batch.tables:
-                    rows += happenings(topic, batch.tables[topic], join.label.value)
+                    rows += happenings(topic, batch.tables[topic], join.declaration)
             emitted = join.process(sorted(rows, key=lambda row: row.offset))
             if emitted:
                 outputs[f"{name}/samples"] = outbox.sample_rows(emitted)
@@ -101,26 +102,38 @@ class Engines:
         return lambda keys: self._load(table, keys)
 
 
-def happenings(topic: str, table: pa.Table, value: str | None) -> list[Happening]:
+def happenings(topic: str, table: pa.Table, declaration: Declaration) -> list[Happening]:
     """Rows of a label's or an exposure's topic for the join; without a declared value a row itself is the label, 1."""
+    assert declaration.label is not None
+    trace, item = identity(declaration, topic)
+    value = declaration.label.value
     rows = table.num_rows
-    absent: list[Any] = [None] * rows
 
-    def column(name: str | None, default: list[Any]) -> list[Any]:
-        return table.column(name).to_pylist() if name is not None and name in table.column_names else default
+    def column(name: str | None, default: Any) -> list[Any]:
+        return table.column(name).to_pylist() if name in table.column_names else [default] * rows
 
     columns = zip(
-        column("offset", absent),
-        column("appended", absent),
-        column("trace", column("key", absent)),
-        column("item", [""] * rows),
-        column("time", absent),
-        column("seq", absent),
-        column(value, [1.0] * rows),
-        column("late", absent),
+        column("offset", None),
+        column("appended", None),
+        column(trace, None),
+        [""] * rows if item is None else column(item, None),
+        column("time", None),
+        column("seq", None),
+        column(value, 1.0),
+        column("late", None),
         strict=True,
     )
     return [
-        Happening(offset, appended, topic, trace, str(item), time, seq, None if label is None else float(label), late)
+        Happening(
+            offset,
+            appended,
+            topic,
+            trace,
+            None if item is None else str(item),
+            time,
+            seq,
+            None if label is None else float(label),
+            late,
+        )
         for offset, appended, trace, item, time, seq, label, late in columns
     ]

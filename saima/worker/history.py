@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import polars as pl
 
 from saima.events import Topic
-from saima.stores.interfaces import Tables
+from saima.stores.interfaces import Registry, Tables
 from saima.streams.held import Change
 from saima.streams.tiles import RowEngine, TileEngine
 from saima.worker.catalog import Catalog
 
+FACT = "history/"
+"""Before a topic's name, the registry's fact {"end": ms}: batch owns the topic's events before it."""
 
-def history_frames(tables: Tables, topics: Iterable[Topic], upto: int, end: int) -> dict[str, pl.LazyFrame]:
-    """Accepted rows by topic: those of history (offset 0) with time < `end`, and those of the log up to `upto`."""
+
+def history_ends(registry: Registry) -> dict[str, int]:
+    """Where the history of each topic that has one ends, ms UTC."""
+    return {name.removeprefix(FACT): int(fact["end"]) for name, fact in registry.facts(FACT).items()}
+
+
+def history_frames(
+    tables: Tables, topics: Iterable[Topic], upto: int, ends: Mapping[str, int]
+) -> dict[str, pl.LazyFrame]:
+    """Accepted rows by topic: those of history (offset 0) before its end, and those of the log up to `upto`."""
     frames: dict[str, pl.LazyFrame] = {}
     for topic in topics:
         name = f"events/{topic.name}"
         if not tables.exists(name):
             continue
         offset, time = pl.col("offset"), pl.col("time")
-        accepted = ~pl.col("late") & (offset <= upto) & ((offset > 0) | (time < end))
+        accepted = ~pl.col("late") & (offset <= upto) & ((offset > 0) | (time < ends.get(topic.name, 0)))
         frame = tables.scan(name).filter(accepted)
         schema = pl.DataFrame(topic.schema.empty_table()).schema
         known = frame.collect_schema().names()

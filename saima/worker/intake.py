@@ -110,19 +110,24 @@ class Intake:
             _refuse(batch, segment, range(table.num_rows), f"unknown topic '{segment.topic}'")
             return None
         try:
-            table = conform(table, topic)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError) as error:
-            _refuse(batch, segment, range(table.num_rows), f"not in the schema of '{topic.name}': {error}")
+            table, wrong = conform(table, topic)
+        except KeyError as error:
+            _refuse(batch, segment, range(table.num_rows), f"not in the schema of '{topic.name}': {error.args[0]}")
             return None
         offsets = pa.array(np.arange(segment.first, segment.last + 1))
         table = table.append_column(_OFFSET, offsets)
+        if wrong:
+            for row, reason in sorted(wrong.items()):
+                _refuse(batch, segment, [row], f"not in the schema of '{topic.name}': {reason}")
+            table = table.filter(pa.array([row not in wrong for row in range(table.num_rows)]))
         missing = [name for name in _NEEDED if table.column(name).null_count]
         if missing:
             bad = pc.or_kleene(pc.is_null(table.column(missing[0])), False)
             for name in missing[1:]:
                 bad = pc.or_(bad, pc.is_null(table.column(name)))
             rows = np.flatnonzero(bad.to_numpy())
-            _refuse(batch, segment, rows.tolist(), f"no {' or '.join(missing)}")
+            places = [offset - segment.first for offset in table.column("offset").take(pa.array(rows)).to_pylist()]
+            _refuse(batch, segment, places, f"no {' or '.join(missing)}")
             table = table.filter(pc.invert(bad))
         return table
 
@@ -162,24 +167,51 @@ class Intake:
             batch.records.append(Logged(algorithm, logged, document))
 
 
-def conform(table: pa.Table, topic: Topic) -> pa.Table:
-    """The table in the topic's schema: missing fields become null, unknown ones go, types are cast safely.
+def conform(table: pa.Table, topic: Topic) -> tuple[pa.Table, dict[int, str]]:
+    """The table in the topic's schema, and by place why a row does not fit it; there its values are null.
 
-    Raises KeyError for a missing envelope column and ArrowInvalid for a value that does not fit.
+    Missing fields become null, unknown ones go, types are cast where nothing is lost. A field whose type has changed
+    upstream refuses the rows whose values do not fit, and no other. Raises KeyError for a missing envelope column.
     """
     schema = topic.schema
     if table.schema.equals(schema):
-        return table
+        return table, {}
+    wrong: dict[int, str] = {}
     columns = []
     for wanted in schema:
         if wanted.name in table.column_names:
-            column = table.column(wanted.name)
-            columns.append(column if column.type.equals(wanted.type) else column.cast(wanted.type))
+            columns.append(_cast(table.column(wanted.name), wanted, wrong))
         elif wanted.name in topic.fields:
             columns.append(pa.nulls(table.num_rows, wanted.type))
         else:
             raise KeyError(f"column '{wanted.name}' is missing")
-    return pa.table(columns, schema=schema)
+    return pa.table(columns, schema=schema), wrong
+
+
+def _cast(column: pa.ChunkedArray, wanted: pa.Field, wrong: dict[int, str]) -> pa.ChunkedArray:
+    if column.type.equals(wanted.type):
+        return column
+    try:
+        return _safely(column, wanted.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        pass
+    values: list[Any] = []
+    for row, value in enumerate(column):
+        try:
+            values.append(_safely(pa.array([value.as_py()], column.type), wanted.type)[0].as_py())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            values.append(None)
+            shown = repr(value.as_py())
+            wrong[row] = f"'{wanted.name}' is {column.type}, declared {wanted.type}, and {shown[:60]} does not fit"
+    return pa.chunked_array([pa.array(values, wanted.type)])
+
+
+def _safely(column: Any, wanted: pa.DataType) -> Any:
+    """A cast that loses nothing; true and false are no numbers, and no number is text or either of them."""
+    have = column.type
+    if pa.types.is_boolean(have) != pa.types.is_boolean(wanted) and column.null_count < len(column):
+        raise pa.ArrowInvalid(f"{have} is no {wanted}")
+    return column.cast(wanted)
 
 
 def packed(table: pa.Table) -> bytes:

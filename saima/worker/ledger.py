@@ -17,11 +17,11 @@ COUNTS = ("rows", "late", "duplicates", "refused", "forgotten")
 
 @dataclass
 class Ledger:
-    """generation: identity of the log; built: online tables whose state is complete; clocks: newest event time by
-    topic, ms; counts since the beginning."""
+    """generation: identity of the log; built: online tables whose state is complete, with the end of the history that
+    they were built from (ms, 0 for none); clocks: newest event time by topic, ms; counts since the beginning."""
 
     generation: str
-    built: list[str] = field(default_factory=list)
+    built: dict[str, int] = field(default_factory=dict)
     clocks: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
 
@@ -44,7 +44,10 @@ def load(read: OnlineRead, generation: str) -> Ledger | None:
     (stored,) = read.get_many(TABLE, [KEY])
     if stored is None:
         return None
-    ledger = Ledger(**json.loads(stored))
+    document = json.loads(stored)
+    if isinstance(document["built"], list):  # written before the ends of histories were kept: build again
+        document["built"] = {}
+    ledger = Ledger(**document)
     if ledger.generation != generation:
         raise PositionError(
             f"the online store belongs to the event log of generation {ledger.generation}, but the log here is of "

@@ -21,7 +21,7 @@ from saima.worker.catalog import catalog, declared
 from saima.worker.drainer import Drainer
 from saima.worker.engines import Engines
 from saima.worker.frames import sinks
-from saima.worker.history import build, history_frames
+from saima.worker.history import build, history_ends, history_frames
 from saima.worker.intake import Batch, packed
 from saima.worker.status import Meter, counts, watermarks
 from saima.worker.steps import step
@@ -91,8 +91,9 @@ class Worker:
     def bootstrap(self) -> None:
         """Make the state whole: that of an earlier process, and from history what it lacks.
 
-        History is what the event tables hold before the fact `history` ({"end": ms}). Raises StoreError if there is
-        no such fact, PositionError if the state belongs to another log.
+        History is what the event tables hold before the facts `history/<topic>` ({"end": ms}); a table whose topic has
+        got another history since it was built is built again. Raises StoreError if there is no such fact,
+        PositionError if the state belongs to another log.
         """
         with self._online.read() as read:
             known = ledger.load(read, self._log.generation)
@@ -104,9 +105,11 @@ class Worker:
                     for _, data in read.scan(outbox.table(sink)):
                         self._outbox_rows += outbox.unpacked(data).num_rows
                         self._outbox_size += len(data)
-        missing = self.catalog.tables - set(self._ledger.built)
+        ends = history_ends(self._registry)
+        wanted = {name: ends.get(topic, 0) for name, topic in self.catalog.tables.items()}
+        missing = {name for name, end in wanted.items() if self._ledger.built.get(name) != end}
         if known is None or missing:
-            self._build(missing)
+            self._build(missing, wanted, ends)
         self._note()
         self._teller.catch_up(self._drainer.sinks)
         self._ready = True
@@ -187,7 +190,7 @@ class Worker:
 
     def _await_history(self, stop: threading.Event) -> None:
         """A worker that comes up before the first materialization waits for it, and says so."""
-        while not self._registry.fact("history") and not stop.is_set():
+        while not history_ends(self._registry) and not stop.is_set():
             self.state = "waiting for the history: materialize it, or run `saima up`"
             self._registry.set_status(self.name, self.status())
             stop.wait(0.5)
@@ -211,19 +214,21 @@ class Worker:
             LOG.warning("%d rows stay in the outbox until the next start: %s", self._outbox_rows, error)
         self._teller.tell()
 
-    def _build(self, missing: set[str]) -> None:
+    def _build(self, missing: set[str], wanted: dict[str, int], ends: Mapping[str, int]) -> None:
         """Build the missing online tables from the event tables, drop those that nobody declares any more."""
-        fact = self._registry.fact("history")
-        if fact is None:
-            raise StoreError("there is no fact 'history' in the registry: materialize the history, or run `saima up`")
+        if not ends:
+            raise StoreError(
+                "there is no fact 'history/<topic>' in the registry: materialize the history, or run `saima up`"
+            )
         if self._position:
             self.drain()
-        frames = history_frames(self._tables, self.catalog.topics.values(), self._position, int(fact["end"]))
+        frames = history_frames(self._tables, self.catalog.topics.values(), self._position, ends)
         changes = build(self.catalog, missing, frames)
-        stale = set(self._ledger.built) - self.catalog.tables
-        self._ledger.built = sorted(self.catalog.tables)
+        stale = set(self._ledger.built) - set(wanted) | (missing & set(self._ledger.built))
+        self._ledger.built = dict(sorted(wanted.items()))
         with self._online.write() as txn:
-            changes += [(table, key, None) for table in sorted(stale) for key, _ in txn.scan(table)]
+            gone: list[Change] = [(table, key, None) for table in sorted(stale) for key, _ in txn.scan(table)]
+            changes = [*gone, *changes]
             for table, items in _by_table(changes).items():
                 txn.put_many(table, items)
             txn.put_many(ledger.TABLE, [(ledger.KEY, self._ledger.pack())])

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from assets.recordings import recording, request_topic
+from assets.recordings import recording
 from saima.errors import DeclarationError
 from saima.features import load
 from saima.features.declaration import Declaration, Feature, Request, Source
+from saima.recordings import request_topic
 from saima.settings import ROOT
 
 
@@ -36,8 +37,15 @@ def test_flights_have_ninety_one_days_of_history() -> None:
 
 def test_requests_are_the_topic_with_all_their_fields() -> None:
     assert request_topic(declared(price="float64", shop="string")) == "asked"
-    with pytest.raises(DeclarationError, match="price, shop"):
+    with pytest.raises(DeclarationError, match=r"\(price, shop\).*these do: none"):
         request_topic(declared(price="float64"))
+
+
+def test_two_topics_that_could_be_the_requests_are_refused() -> None:
+    both = declared(price="float64", shop="string")
+    twice = both.model_copy(update={"sources": {**both.sources, "again": both.sources["asked"]}})
+    with pytest.raises(DeclarationError, match="these do: asked, again"):
+        request_topic(twice)
 
 
 def test_a_recording_without_its_span_is_refused_by_place(tmp_path: Path) -> None:

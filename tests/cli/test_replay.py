@@ -9,9 +9,11 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from cli.questions import Questions
 from cli.replay import Replayer, Traffic
 from saima.errors import SaimaError
 from saima.events import Topic
+from saima.features.declaration import Request
 from saima.settings import Settings
 from saima.stores import open_log
 from saima.stores.interfaces import EventLog
@@ -38,7 +40,7 @@ TRAFFIC = Traffic(
     {"asked": ASKED, "happened": HAPPENED},
     {"asked": frame("asked", [100, 200, 200, 300]), "happened": frame("happened", [50, 150, 200, 250, 900])},
     "asked",
-    ["x"],
+    Questions(Request(fields={"x": "int64"})),
 )
 
 

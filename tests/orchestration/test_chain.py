@@ -75,7 +75,8 @@ def test_the_bootstrap_ends_with_a_routed_version(shop: Shop) -> None:
     assert shop.tables.version("events/asked") == 0, "two days of history are one commit"
     assert shop.registry.claims() == []
     assert marks(shop) == []
-    assert shop.registry.fact("history") == {"end": 1_700_006_400_000 + 2 * 86_400_000}
+    end = {"end": 1_700_006_400_000 + 2 * 86_400_000}
+    assert shop.registry.facts("history/") == {"history/asked": end, "history/paid": end}
     trained = shop.registry.fact("trained/shop/plain") or {}
     assert (trained["count"], trained["publication"], trained["outcome"]) == (0, 1, "routed")
     assert (shop.settings.home / "reports" / "shop" / "prices.html").read_text().startswith("<!doctype html>")

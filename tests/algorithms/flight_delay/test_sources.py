@@ -50,4 +50,4 @@ def test_a_flight_is_asked_two_hours_before_its_departure(events: dict[str, pl.D
 
 def test_a_missing_dataset_is_named(tmp_path: Path) -> None:
     with pytest.raises(SaimaError, match=r"flights.parquet is missing; restore it"):
-        load_recording(FOLDER, tmp_path)
+        load_recording(FOLDER, tmp_path).events  # noqa: B018  it is read when it is asked for

@@ -76,7 +76,7 @@ class Home:
         frame = pl.DataFrame(to_table(self.topics["viewed"], events, 0))
         day = pl.from_epoch("time", "ms").dt.strftime("%Y-%m-%d")
         self.tables.append("events/viewed", frame.with_columns(offset=pl.lit(0, pl.Int64), late=pl.lit(False), day=day))
-        self.registry.put_fact("history", {"end": B})
+        self.registry.put_fact("history/viewed", {"end": B})
 
     def append(self, topic: str, *events: Event) -> None:
         """Append one segment; its wall clock only counts on, so that two homes get the same bytes."""

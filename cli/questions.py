@@ -1,0 +1,42 @@
+"""What the replayer sends for a recorded request: its fields, its user, its candidates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from saima.errors import SaimaError
+from saima.features.declaration import Request
+
+
+class Questions:
+    """Turns rows of the request's topic into the arguments of `predict`.
+
+    candidates: fields of an item, and fields of the request that choose a request's own; None: it ranks nothing.
+    """
+
+    def __init__(self, declared: Request, candidates: pl.DataFrame | None = None) -> None:
+        self._fields = list(declared.fields)
+        self._user = list(declared.user)
+        self._items: dict[tuple[Any, ...], list[dict[str, Any]]] | None = None
+        self._chosen_by: list[str] = []
+        if declared.items is None:
+            return
+        if candidates is None:
+            raise SaimaError("requests rank items, and the recording names no candidates")
+        fields = list(dict.fromkeys(["item_id", *declared.items.fields]))
+        self._chosen_by = [name for name in candidates.columns if name not in fields]
+        self._items = {}
+        for row in candidates.iter_rows(named=True):
+            chosen = tuple(row[name] for name in self._chosen_by)
+            self._items.setdefault(chosen, []).append({name: row[name] for name in fields})
+
+    def ask(self, row: dict[str, Any]) -> dict[str, Any]:
+        """`request`, and `user` and `items` where the algorithm has them."""
+        asked: dict[str, Any] = {"request": {name: row[name] for name in self._fields}}
+        if self._user:
+            asked["user"] = {name: row[name] for name in self._user}
+        if self._items is not None:
+            asked["items"] = self._items.get(tuple(row[name] for name in self._chosen_by), [])
+        return asked
