@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from saima.errors import SaimaError
 from saima.features.types import Type, parse_type
@@ -54,6 +54,11 @@ class Layout:
     widths: tuple[int, ...]
     pad: Pad
     lengths: bool = False
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Layout:
+        """What `dataclasses.asdict` and JSON made of one."""
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in document.items()})
 
     @property
     def missing(self) -> Pad:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -69,6 +69,12 @@ def tensors(layouts: Iterable[Layout], columns: Features) -> dict[str, NDArray[A
         else:
             filled |= _padded(layout, frame(columns))
     return filled
+
+
+def rows(layouts: Sequence[Layout], filled: Mapping[str, NDArray[Any]]) -> int:
+    """How many rows the filled tensors have."""
+    first = layouts[0]
+    return len(filled[first.name]) if first.form != "ragged" else len(filled[first.names[1]]) - 1
 
 
 def _flat(layout: Layout, columns: Features) -> NDArray[Any]:

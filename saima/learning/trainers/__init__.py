@@ -7,17 +7,25 @@ from saima.learning.model import Model, ModelSpec, Setting, Trainer, spec_of
 
 __all__ = ["Model", "ModelSpec", "Setting", "Trainer", "spec_of", "trainer"]
 
-TRAINED = ("xgboost", "tensorflow")
+KINDS = ("xgboost", "lightgbm", "tensorflow", "python")
 
 
 def trainer(kind: str) -> Trainer:
-    """The trainer of a kind: xgboost, tensorflow. Raises SaimaError for a kind that has none."""
+    """The trainer of a kind: xgboost, lightgbm, tensorflow, python. Raises SaimaError for a kind that there is not."""
     if kind == "xgboost":
         from saima.learning.trainers.xgboost import XGBoostTrainer
 
         return XGBoostTrainer()
+    if kind == "lightgbm":
+        from saima.learning.trainers.lightgbm import LightGBMTrainer
+
+        return LightGBMTrainer()
     if kind == "tensorflow":
         from saima.learning.trainers.tensorflow import TensorFlowTrainer
 
         return TensorFlowTrainer()
-    raise SaimaError(f"no trainer for models of kind '{kind}'{suggest(kind, TRAINED)}; known: {', '.join(TRAINED)}")
+    if kind == "python":
+        from saima.learning.trainers.python import PythonTrainer
+
+        return PythonTrainer()
+    raise SaimaError(f"no trainer for models of kind '{kind}'{suggest(kind, KINDS)}; known: {', '.join(KINDS)}")

@@ -84,7 +84,7 @@ class Architecture:
     def from_json(cls, document: Mapping[str, Any]) -> Architecture:
         """What `to_json` wrote."""
         return cls(
-            tuple(Layout(**_tuples(each)) for each in document["layouts"]),
+            tuple(Layout.from_json(each) for each in document["layouts"]),
             tuple(Dense(**_tuples(each)) for each in document["dense"]),
             tuple(Ids(**_tuples(each)) for each in document["ids"]),
             tuple(Pooled(**_tuples(each)) for each in document["pooled"]),

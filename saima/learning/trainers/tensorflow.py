@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,9 @@ import polars as pl
 from saima.errors import SaimaError
 from saima.learning.model import Model, ModelSpec, Setting, labelled
 from saima.learning.tensors import Features, tensors
+from saima.learning.trainers import foreign
 from saima.learning.trainers.network import Architecture, Dense, Ids, Pooled, build, standardise
+from saima.learning.trainers.runtime import tensorflow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,20 +35,6 @@ DEFAULTS: dict[str, Setting] = {
     "increment_rate": 0.0001,
 }
 """Settings; `huber` is where the loss turns linear, in standard deviations of the label; loss: huber, squared."""
-
-
-@cache
-def tensorflow() -> Any:
-    """TensorFlow, on one thread, quiet."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf
-
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError:  # somebody has used TensorFlow in this process before; its threads stay as they are
-        pass
-    return tf
 
 
 @dataclass(frozen=True)
@@ -86,8 +72,10 @@ class TensorFlowTrainer:
 
     kind: str = "tensorflow"
 
-    def fit(self, samples: pl.DataFrame, spec: ModelSpec, previous: Model | None = None) -> TensorFlowModel:
-        """Train on labelled samples with Adam and a falling rate. See Trainer.fit."""
+    def fit(self, samples: pl.DataFrame, spec: ModelSpec, previous: Model | None = None) -> Model:
+        """Train on labelled samples with Adam and a falling rate; a model with a file is opened. See Trainer.fit."""
+        if spec.declaration.file:
+            return foreign.bring(spec)
         options = spec.options(DEFAULTS)
         rows = labelled(samples, spec)
         labels = rows[spec.label].to_numpy().astype(np.float32)
@@ -104,10 +92,12 @@ class TensorFlowTrainer:
         descend(network, architecture, rows, labels, rows[spec.weight].to_numpy(), spec.seed, epochs, rate, options)
         return served(network, architecture)
 
-    def load(self, directory: Path) -> TensorFlowModel:
+    def load(self, directory: Path) -> Model:
         """Open what `save` wrote. Raises SaimaError if a file is missing or unreadable."""
-        tf = tensorflow()
         directory = Path(directory)
+        if (directory / foreign.FILE).is_file():
+            return foreign.load(directory)
+        tf = tensorflow()
         for name in (ARCHITECTURE, WEIGHTS, SAVED):
             if not (directory / name).exists():
                 raise SaimaError(f"model file {directory / name} is missing")

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from saima.errors import SaimaError
+from saima.learning.elsewhere import made_elsewhere, named
 from saima.learning.model import Model, ModelSpec, Setting, labelled
 from saima.learning.tensors import Features, matrix
 
@@ -66,6 +67,8 @@ class XGBoostTrainer:
         """Train on labelled samples; `rank` groups rows by their trace. See Trainer.fit."""
         import xgboost
 
+        if spec.declaration.file:
+            return opened(made_elsewhere(spec), spec.features)
         options = spec.options(DEFAULTS)
         ranking = spec.declaration.objective == "rank"
         rows = labelled(samples, spec, (GROUP,) if ranking else ())
@@ -92,17 +95,26 @@ class XGBoostTrainer:
 
     def load(self, directory: Path) -> XGBoostModel:
         """Open `model.ubj`. Raises SaimaError if it is missing or unreadable."""
-        import xgboost
+        return opened(Path(directory) / FILE, None)
 
-        path = Path(directory) / FILE
-        if not path.is_file():
-            raise SaimaError(f"model file {path} is missing")
-        booster = xgboost.Booster({"nthread": 1})
-        try:
-            booster.load_model(path)
-        except xgboost.core.XGBoostError as error:
-            raise SaimaError(f"model file {path} cannot be read: {str(error).splitlines()[0]}") from error
-        return XGBoostModel(booster, tuple(booster.feature_names or ()))
+
+def opened(path: Path, features: tuple[str, ...] | None) -> XGBoostModel:
+    """A booster of a file; `features` are the columns that the declaration names for it.
+
+    Raises SaimaError if the file is missing or unreadable, or if its own names are other ones.
+    """
+    import xgboost
+
+    if not path.is_file():
+        raise SaimaError(f"model file {path} is missing")
+    booster = xgboost.Booster({"nthread": 1})
+    try:
+        booster.load_model(path)
+    except xgboost.core.XGBoostError as error:
+        raise SaimaError(f"model file {path} cannot be read: {str(error).splitlines()[0]}") from error
+    columns = named(path, booster.feature_names or (), booster.num_features(), features)
+    booster.feature_names = list(columns)
+    return XGBoostModel(booster, columns)
 
 
 def parameters(options: dict[str, Any], spec: ModelSpec) -> dict[str, Any]:
