@@ -76,14 +76,18 @@ class Plan:
         """Every input column that `evaluate` needs, with its dtype."""
         return dict(self._inputs)
 
-    @cached_property
-    def _inputs(self) -> dict[str, pl.DataType]:
+    def input_types(self) -> dict[str, Type]:
+        """Every input column that `evaluate` needs, with its type."""
         columns: dict[str, Type] = {"request.time": TIMESTAMP, **self.request_fields}
         for table in self.tables.values():
             columns |= {f"{table.name}.{name}": dtype for name, dtype in table.columns.items()}
         for aggregate in self.aggregates.values():
             columns |= aggregate.columns
-        return {name: dtype.polars for name, dtype in columns.items()}
+        return columns
+
+    @cached_property
+    def _inputs(self) -> dict[str, pl.DataType]:
+        return {name: dtype.polars for name, dtype in self.input_types().items()}
 
     @cached_property
     def _names(self) -> list[str]:

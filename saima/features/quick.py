@@ -49,7 +49,7 @@ class Quick:
 
     def evaluate(self, frame: pl.DataFrame, rows: list[tuple[Any, ...]]) -> pl.DataFrame:
         """Features of a tame frame, whose rows are given too."""
-        inexact = frame.select(self.exprs).rows() if self.exprs else [()] * len(rows)
+        inexact = frame.select_seq(self.exprs).rows() if self.exprs else [()] * len(rows)
         made = [self._features([*row, *found]) for row, found in zip(rows, inexact, strict=True)]
         return pl.from_dicts(made, schema=self.schema)
 
@@ -79,9 +79,7 @@ def compile_quick(computed: Sequence[Computed], inputs: Mapping[str, pl.DataType
     order = _ordered(features)
     cells |= {f"feature {name}": start + place for place, name in enumerate(order)}
     closures = [
-        _with_default(
-            _closure(features[name].node, cells), to_frame_value(features[name].default, features[name].dtype)
-        )
+        with_default(closure(features[name].node, cells), to_frame_value(features[name].default, features[name].dtype))
         for name in order
     ]
     exprs = [lower(node, tame=True).alias(f"__inexact_{place}") for place, node in enumerate(inexact.values())]
@@ -90,12 +88,13 @@ def compile_quick(computed: Sequence[Computed], inputs: Mapping[str, pl.DataType
     return Quick(timestamps, exprs, tuple(order), tuple(closures), schema)
 
 
-def _with_default(closure: Closure, default: Any) -> Closure:
+def with_default(run: Closure, default: Any) -> Closure:
+    """The closure with a default where its value is missing."""
     if default is None:
-        return closure
+        return run
 
     def defaulted(cells: list[Any]) -> Any:
-        value = closure(cells)
+        value = run(cells)
         return default if value is None else value
 
     return defaulted
@@ -128,7 +127,8 @@ def _ordered(features: Mapping[str, Computed]) -> list[str]:
     return list(order)
 
 
-def _closure(node: Node, cells: Mapping[str, int]) -> Closure:
+def closure(node: Node, cells: Mapping[str, int]) -> Closure:
+    """A node as a function of a row's cells; `cells` are the places of inputs, roots and features by their keys."""
     if isinstance(node, Constant):
         value = node.value
         return lambda _: value
@@ -138,8 +138,10 @@ def _closure(node: Node, cells: Mapping[str, int]) -> Closure:
     if not isinstance(node, Call):
         raise TypeError(type(node))
     if node.operator.name in ("cast", "as") and node.type.is_float and node.args[0].type.is_number:
-        return _to_float(_closure(node.args[0], cells), narrow if node.type.name == "float32" else float)
-    args = [_closure(arg, cells) for arg in node.args]
+        return _to_float(closure(node.args[0], cells), narrow if node.type.name == "float32" else float)
+    args = [closure(arg, cells) for arg in node.args]
+    if node.type.element is not None or node.mapped:
+        return _listed(node, args)
     run = _bound(node)
     passes = node.operator.nulls == "pass"
     single = node.type.name == "float32"
@@ -163,9 +165,31 @@ def _closure(node: Node, cells: Mapping[str, int]) -> Closure:
     return call
 
 
-def _to_float(closure: Closure, convert: Callable[[float], float | None]) -> Closure:
+def _listed(node: Call, args: list[Closure]) -> Closure:
+    """A call that gives a list or a map, or that maps over a list."""
+    operator, names, constants = node.operator, node.names, node.constants
+    if node.mapped:
+        at = names.index(operator.maps or "")
+
+        def each(row: list[Any]) -> Any:
+            values = [arg(row) for arg in args]
+            return [
+                operator.run([*values[:at], item, *values[at + 1 :]], names, constants) for item in values[at] or []
+            ]
+
+        return each
+    empty = node.type.name == "list" and not operator.hidden
+
+    def whole(row: list[Any]) -> Any:
+        result = operator.run([arg(row) for arg in args], names, constants)
+        return [] if result is None and empty else result
+
+    return whole
+
+
+def _to_float(run: Closure, convert: Callable[[float], float | None]) -> Closure:
     def cast(cells: list[Any]) -> Any:
-        value = closure(cells)
+        value = run(cells)
         return None if value is None else convert(value)
 
     return cast
