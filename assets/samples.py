@@ -84,7 +84,7 @@ def join(
     shown = happened.head(0) if exposures is None else outcomes(declaration, label.exposure or "", exposures)
     rows = sample_rows(join_spec(declaration), features, happened, shown, end)
     text = [pl.lit(None, pl.String).alias(name) for name in ("lineage", "experiment", "arm", "unit")]
-    outputs = [f"out.{name}.{model.output}" for name, model in declaration.models.items()]
+    outputs = [f"out.{name}.{output}" for name, model in declaration.models.items() for output in model.produced]
     return rows.join(features, on=["trace", "item"], how="inner", maintain_order="left").select(
         "trace",
         "item",

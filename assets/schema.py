@@ -65,7 +65,9 @@ def of_shared(declared: Shared) -> dg.TableSchema:
 def of_samples(declaration: Declaration) -> dg.TableSchema:
     """Schema of the samples."""
     outputs = {
-        f"out.{name}.{model.output}": ("float64", f"What {name} said.") for name, model in declaration.models.items()
+        f"out.{name}.{output}": ("float64", f"What {name} said.")
+        for name, model in declaration.models.items()
+        for output in model.produced
     }
     return _schema({**_SAMPLE, **outputs, **_features(declaration)})
 

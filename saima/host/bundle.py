@@ -29,12 +29,14 @@ from saima.host.manifest import (
     read_manifest,
     verify_files,
 )
+from saima.learning.model import outputs
 from saima.learning.trainers import Model, trainer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from saima.features.algorithm import Algorithm
+    from saima.learning.tensors import Features
 
 __all__ = ["Bundle", "Manifest", "Scores", "Scoring"]
 
@@ -57,24 +59,30 @@ class Scoring:
         """Raises BundleError if a model that the default parameters need is not there, or nothing tells the score."""
         declaration = algorithm.declaration
         self.models = dict(models)
-        self._outputs = {name: f"{name}.{model.output}" for name, model in declaration.models.items()}
+        self._declared = declaration.models
         self._defaults = {name: parameter.default for name, parameter in declaration.parameters.items()}
         self._fuse = compile_fuse(declaration) if declaration.fuse else None
         if self._fuse is None and len(declaration.models) != 1:
             raise BundleError(f"algorithm '{declaration.algorithm}' has {len(declaration.models)} models and no fuse")
         self._require(self._needed(self._defaults))
 
-    def score(self, features: pl.DataFrame, parameters: Mapping[str, Any] | None = None) -> Scores:
-        """Score rows; only models that the fusion needs under these parameters run.
+    def score(self, features: Features, parameters: Mapping[str, Any] | None = None) -> Scores:
+        """Score the rows of a frame or of an extraction; only models that the fusion needs under these parameters run.
 
         Raises RequestError for an unknown parameter, BundleError for a model that this bundle does not hold.
         """
         chosen = self.parameters(parameters or {})
         needed = self._needed(chosen)
         self._require(needed)
-        outputs = {self._outputs[name]: self.models[name].predict(features) for name in needed}
-        score = next(iter(outputs.values())) if self._fuse is None else self._fuse.evaluate(outputs, chosen)
-        return Scores(outputs, score)
+        found = {
+            f"{name}.{output}": values
+            for name in needed
+            for output, values in outputs(self.models[name], self._declared[name], features).items()
+        }
+        if self._fuse is not None:
+            return Scores(found, self._fuse.evaluate(found, chosen))
+        only = needed[0]
+        return Scores(found, found[f"{only}.{self._declared[only].output}"])
 
     def parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The given parameters over the declared defaults."""
@@ -84,7 +92,7 @@ class Scoring:
         return {**self._defaults, **given}
 
     def _needed(self, parameters: Mapping[str, Any]) -> list[str]:
-        return list(self._outputs) if self._fuse is None else list(self._fuse.models_needed(parameters))
+        return list(self._declared) if self._fuse is None else list(self._fuse.models_needed(parameters))
 
     def _require(self, needed: list[str]) -> None:
         for name in needed:
@@ -141,7 +149,7 @@ class Bundle:
         """The algorithm's own `postprocess(body, answer)`, from the answer to the one that is sent."""
         return getattr(self._module, "postprocess", None)
 
-    def score(self, features: pl.DataFrame, parameters: Mapping[str, Any] | None = None) -> Scores:
+    def score(self, features: Features, parameters: Mapping[str, Any] | None = None) -> Scores:
         """Score rows of features, in their order. See Scoring.score."""
         if self._scoring is None:
             raise BundleError(f"bundle {self.manifest.digest[:12]} of '{self.manifest.algorithm}' has been closed")

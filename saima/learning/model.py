@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import polars as pl
 
@@ -114,6 +114,22 @@ class Model(Protocol):
     def save(self, directory: Path) -> None:
         """Write the model's native files into a folder, which is made if need be; no pickle."""
         ...
+
+
+@runtime_checkable
+class SeveralOutputs(Protocol):
+    """A model with more than one output."""
+
+    def outputs(self, columns: Features) -> dict[str, NDArray[np.float64]]:
+        """Every output by name, float64 [n]."""
+        ...
+
+
+def outputs(model: Model, declared: ModelDeclaration, columns: Features) -> dict[str, NDArray[np.float64]]:
+    """What a model says of each row, by the names that the declaration gives, float64 [n] each."""
+    if isinstance(model, SeveralOutputs):
+        return model.outputs(columns)
+    return {declared.output: model.predict(columns)}
 
 
 class Trainer(Protocol):

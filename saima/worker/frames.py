@@ -57,7 +57,9 @@ def sample_frame(declaration: Declaration) -> Frame:
     experiment, arm, unit, score, offset, day, `out.<model>.<output>`, then every feature with its declared type.
     """
     features = {name: parse_type(feature.dtype).polars for name, feature in declaration.features.items()}
-    outputs = {f"{name}.{model.output}": pl.Float64 for name, model in declaration.models.items()}
+    outputs = {
+        f"{name}.{output}": pl.Float64 for name, model in declaration.models.items() for output in model.produced
+    }
     schema = {**_SAMPLE, **{f"out.{name}": dtype for name, dtype in outputs.items()}}
 
     def frame(rows: pa.Table) -> pl.DataFrame:
