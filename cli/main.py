@@ -16,6 +16,7 @@ COMMANDS = {
     "status": ("cli.status:status", "What runs, what is routed, what was retrained."),
     "new": ("cli.new:new", "Scaffold an algorithm that passes its own tests."),
     "check": ("cli.check:check", "Validate a declaration; `check parity` compares logged and recomputed features."),
+    "feature": ("cli.feature:feature", "List, show, preview and test features."),
     "explain": ("cli.explain:explain", "The plan of an algorithm: stages, sides, lineage."),
     "deploy": ("cli.deploy:deploy", "Route a published bundle, or list what there is."),
     "rollback": ("cli.rollback:rollback", "Route the last good version and hold the lineage."),
