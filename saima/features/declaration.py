@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from saima.features.field_type import FieldType
+
 Name = str
 Dtype = str
 """int64, float32, float64, bool, string, timestamp, decimal(s), list<T>, map<string,T>, vector<T,n>"""
@@ -22,21 +24,21 @@ class Source(Strict):
 
     description: str = ""
     key: Name = Field(description="Field whose text is the event's key.")
-    fields: dict[Name, Dtype]
+    fields: dict[Name, FieldType]
     lateness: str = "10m"
     freshness: str = "2m"
 
 
 class Items(Strict):
     max: int = Field(1000, ge=1, le=100_000)
-    fields: dict[Name, Dtype] = {}
+    fields: dict[Name, FieldType] = {}
 
 
 class Request(Strict):
     """What a caller sends."""
 
-    fields: dict[Name, Dtype] = {}
-    user: dict[Name, Dtype] = {}
+    fields: dict[Name, FieldType] = {}
+    user: dict[Name, FieldType] = {}
     items: Items | None = None
 
 
@@ -74,6 +76,9 @@ class Aggregate(Strict):
     hop: Annotated[str, BeforeValidator(_plain_zero)] | None = None
     where: str | None = None
     exact: bool = True
+    error: float | None = Field(
+        None, gt=0, le=0.5, description="Of approx_distinct (standard error) and quantile_<percent> (relative)."
+    )
     k: int = Field(10, ge=1)
     side: Literal["request", "user", "item"] = "request"
 

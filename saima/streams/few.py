@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from saima.features.keys import key_text
 from saima.features.lookups import RowSource, Version, values_text
+from saima.features.windows.component import Row
 from saima.features.windows.definition import Group
-from saima.features.windows.partial import Row
 
 FEW = 64
 """Tables of more rows take the throughput path."""

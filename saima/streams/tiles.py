@@ -13,9 +13,9 @@ import polars as pl
 
 from saima.features.lookups import RowSource, Versions, add, pack, recent, unpack, values_text, versions
 from saima.features.windows.codec import Codec
+from saima.features.windows.component import Row
 from saima.features.windows.definition import Group
 from saima.features.windows.entity import Accumulator, Entity
-from saima.features.windows.partial import Row
 from saima.features.windows.rows import by_key, select
 from saima.streams import few
 from saima.streams.held import Change, Held, Load, nothing

@@ -7,11 +7,10 @@ from saima.features.windows.definition import (
     Window,
     WindowRead,
     default_hop,
-    groups,
-    reads,
     window,
 )
-from saima.features.windows.partial import WindowOverflow
+from saima.features.windows.grouping import groups, reads
+from saima.features.windows.measure import WindowOverflow
 from saima.features.windows.read import BehindHead, Reader
 
 __all__ = [

@@ -1,13 +1,12 @@
 """Windows over history: every row of a request log at once, equal to the online read bit for bit.
 
-Events lie sorted by key, time, seq. A window is then a run [low, high) of them, found by binary search; sums come from
-exact prefix sums, extremes from a sparse table (Bender and Farach-Colton, 2000), first and last from the run's ends.
+Events lie sorted by key and time, ties by seq and value. A window is then a run [low, high) of them, found by binary
+search; sums come from sums of beginnings, extremes from blocks, first and last from the run's ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -15,83 +14,54 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from saima.features.windows.definition import Ask, Group, Window
-from saima.features.windows.partial import NEEDS, Component, Row, components, empty, fit, result
+from saima.features.codes import KeyCodes, Moments, sort_places
+from saima.features.windows.definition import LISTS, Ask, Group, Window, percent
+from saima.features.windows.extremes import Extremes
+from saima.features.windows.measure import WindowOverflow, empty
+from saima.features.windows.prefix import FloatSums, IntSums, Squares, ratio
+from saima.features.windows.runs import Runs
+from saima.features.windows.single import Single
 
 Ints = npt.NDArray[np.int64]
 
-
-class Extremes:
-    """Extremes of runs of an array in constant time a run, after n log n."""
-
-    def __init__(self, values: npt.NDArray[Any], pick: Callable[..., Any]) -> None:
-        self._pick = pick
-        self._levels = [values]
-
-    def of(self, low: Ints, high: Ints) -> npt.NDArray[Any]:
-        """Extremes of the runs [low, high), none of them empty."""
-        sizes = high - low
-        level = np.frexp(sizes.astype(np.float64))[1] - 1  # floor(log2(size))
-        for _ in range(len(self._levels), int(level.max(initial=0)) + 1):
-            last, step = self._levels[-1], 1 << (len(self._levels) - 1)
-            self._levels.append(np.concatenate([self._pick(last[:-step], last[step:]), last[-step:]]))
-        out = np.empty(len(low), self._levels[0].dtype)
-        for depth in map(int, np.unique(level)):
-            at = level == depth
-            table = self._levels[depth]
-            out[at] = self._pick(table[low[at]], table[high[at] - (1 << depth)])
-        return out
-
-
-@dataclass(frozen=True)
-class Runs:
-    """Per row the run [low, high); `full` rows count it whole, `partial` ones the listed events, others nothing."""
-
-    low: Ints
-    high: Ints
-    full: npt.NDArray[np.bool_]
-    partial: dict[int, Ints]
+ORDERED = frozenset({"first", "last", "first_k", "last_k"})
+"""Measures that depend on the order of events at one time."""
 
 
 class Timeline:
     """The events of one group, ready for any number of windows."""
 
     def __init__(self, counted: pl.DataFrame, group: Group) -> None:
-        """`counted` has `key`, `time`, `seq`, `offset`, `value`, as `rows.counted` returns it."""
+        """`counted` has `key`, `time` and, where they matter, `seq`, `offset`, `value`, as `rows.counted` returns."""
         self.group = group
-        order = ["key", "time", "seq", *(["value"] if group.value is not None else [])]
-        frame = counted.sort(order)
-        self._keys = frame.get_column("key").unique(maintain_order=True)
-        self.times: Ints = frame.get_column("time").to_numpy()
-        self.seqs: Ints = frame.get_column("seq").to_numpy()
-        self.offsets: Ints = frame.get_column("offset").to_numpy()
-        self._moments: Ints = np.unique(self.times)
-        codes = self.codes(frame.get_column("key"))
-        self._places = codes * (len(self._moments) + 1) + np.searchsorted(self._moments, self.times)
-        self._value = frame.get_column("value")
-        self._components: dict[str, Component] = components(group)
-
-    def codes(self, keys: pl.Series) -> Ints:
-        """Place of each key among the known ones (ascending), -1 for others and null."""
-        known = pl.DataFrame({"key": self._keys, "code": pl.Series(range(len(self._keys)), dtype=pl.Int64)})
-        joined = keys.rename("key").to_frame().join(known, on="key", how="left", maintain_order="left")
-        codes: Ints = joined.get_column("code").fill_null(-1).to_numpy()
-        return codes
+        self._keys = KeyCodes(counted.get_column("key"))
+        times: Ints = counted.get_column("time").to_numpy()
+        self._moments = Moments(self._keys, times)
+        order, self._places = sort_places(self._moments.places(self._keys.codes, times))
+        if group.measures & ORDERED:
+            settle(order, self._places, counted, group)
+        self._order = order
+        self._counted = counted
 
     @cached_property
     def values(self) -> npt.NDArray[Any]:
-        """Values of the events: int64, float64, or objects for text; zeros where events are counted."""
+        """Values of the events: int64 or float64; zeros where events are counted."""
         if self.group.value is None:
-            return np.zeros(len(self.times), np.int64)
-        if self.group.is_text:
-            return np.array(self._value.to_list(), object)
-        array: npt.NDArray[Any] = self._value.to_numpy()
-        return array
+            return np.zeros(len(self._order), np.int64)
+        values: npt.NDArray[Any] = self._counted.get_column("value").to_numpy()[self._order]
+        return values
 
-    def places(self, codes: Ints, times: Ints) -> Ints:
-        """Index of the first event of each key at or after each time."""
-        wanted = codes * (len(self._moments) + 1) + np.searchsorted(self._moments, times)
-        return np.searchsorted(self._places, wanted).astype(np.int64)
+    @cached_property
+    def _series(self) -> pl.Series:
+        return self._counted.get_column("value").gather(pl.Series(self._order))
+
+    @cached_property
+    def offsets(self) -> Ints:
+        """Log offsets of the events, 0 in history."""
+        if "offset" not in self._counted.columns:
+            return np.zeros(len(self._order), np.int64)
+        offsets: Ints = self._counted.get_column("offset").to_numpy()[self._order]
+        return offsets
 
     def read(self, asks: Sequence[Ask], keys: pl.Series, q: Ints, position: Ints | None = None) -> dict[str, pl.Series]:
         """Values of the asks for rows of (key, q), by column, in the types of `dtype`; null where missing.
@@ -99,70 +69,93 @@ class Timeline:
         `position`: only events with offset <= position count for a row. Raises WindowOverflow where an int64 sum
         does not fit.
         """
-        codes = self.codes(keys)
+        codes = self._keys.of(keys)
         known = codes >= 0
-        high = np.where(known, self.places(codes, q), 0)
-        runs: dict[Window, Runs] = {}
+        order, sought = sort_places(self._moments.places(np.where(known, codes, 0), q))  # sorted searches hit the cache
+        codes, q, known = codes[order], q[order], known[order]
+        if position is not None:
+            position = position[order]
+        high = np.where(known, np.searchsorted(self._places, sought), 0)
+        runs: dict[tuple[int, int], Runs] = {}
         out: dict[str, pl.Series] = {}
         for ask in asks:
-            if ask.window not in runs:
-                low = np.where(known, self.places(codes, tails(ask.window, q)), 0)
-                runs[ask.window] = self._part(low, high, position)
-            out[ask.column] = self._column(ask, runs[ask.window])
+            shape = (ask.window.width, ask.window.hop)
+            if shape not in runs:
+                tail = self._moments.places(codes, tails(ask.window, q))
+                low = np.where(known, np.searchsorted(self._places, tail), 0)
+                runs[shape] = self._part(order, low, high, position)
+            out[ask.column] = self._column(ask, runs[shape])
         return out
 
-    def _part(self, low: Ints, high: Ints, position: Ints | None) -> Runs:
+    def _part(self, order: Ints, low: Ints, high: Ints, position: Ints | None) -> Runs:
         """Part rows into those whose run counts wholly, and those of which some events lie beyond the position."""
-        full = high > low
+        whole = np.flatnonzero(high > low)
         partial: dict[int, Ints] = {}
-        if position is not None and full.any():
-            some = np.flatnonzero(full)
-            for i in some[self._offset_extremes.of(low[some], high[some]) > position[some]]:
+        if position is not None and len(whole):
+            beyond = self._offset_extremes.of(low[whole], high[whole]) > position[whole]
+            for i in whole[beyond].tolist():
                 run = np.arange(low[i], high[i])
-                partial[int(i)] = run[self.offsets[run] <= position[i]]
-                full[i] = False
-        return Runs(low, high, full, {i: run for i, run in partial.items() if len(run)})
+                seen = run[self.offsets[run] <= position[i]]
+                if len(seen):
+                    partial[int(order[i])] = seen
+            whole = whole[~beyond]
+        if len(whole) == len(order):
+            return Runs(len(order), order, low, high, partial)
+        return Runs(len(order), order[whole], low[whole], high[whole], partial)
 
     def _column(self, ask: Ask, runs: Runs) -> pl.Series:
-        n, kind = len(runs.full), dtype(ask.measure, self.group)
+        kind = dtype(ask.measure, self.group)
+        if ask.measure in ("first", "last"):
+            at = runs.ends(ask.measure == "first")
+            found = self._taken(np.maximum(at, 0)) if len(self._places) else pl.Series([None] * len(at), dtype=kind)
+            return masked(found.alias(ask.column), at >= 0)
+        if ask.measure in ("first_k", "last_k"):
+            starts, at = runs.lists(ask.k, newest=ask.measure == "last_k")
+            return lists(ask.column, starts, self._taken(at), kind)
         vector = self._vectors.get(ask.measure)
-        low, high = runs.low[runs.full], runs.high[runs.full]
-        if vector is not None and kind.is_numeric():
-            values = np.zeros(n, np.float64 if kind.is_float() else np.int64)
-            valid = np.ones(n, bool) if empty(ask.measure) == 0 else runs.full.copy()
-            if len(low):
-                values[runs.full] = vector(low, high)
-            for i, run in runs.partial.items():
-                values[i], valid[i] = self._one(ask, run), True
-            return masked(pl.Series(ask.column, values), valid)
-        objects: list[Any] = [empty(ask.measure) for _ in range(n)]
-        for i in np.flatnonzero(runs.full).tolist():
-            objects[i] = self._one(ask, np.arange(runs.low[i], runs.high[i]))
+        if vector is None:
+            return self._singly(ask, runs, kind)
+        values = np.zeros(runs.n, np.float64 if kind.is_float() else np.int64)
+        found_values = vector(runs)
+        if found_values.dtype == object:
+            overflow = next(total for total in found_values if not -(2**63) <= total < 2**63)
+            raise WindowOverflow(f"the sum {overflow} does not fit int64; declare a narrower window")
+        values[runs.rows] = found_values
+        valid = np.ones(runs.n, bool) if empty(ask.measure) == 0 else runs.valid
         for i, run in runs.partial.items():
-            objects[i] = self._one(ask, run)
+            values[i] = self._single.of(ask, run)
+        return masked(pl.Series(ask.column, values), valid)
+
+    def _singly(self, ask: Ask, runs: Runs, kind: pl.DataType) -> pl.Series:
+        """A measure that is computed run by run."""
+        objects: list[Any] = [empty(ask.measure)] * runs.n
+        measure = self._single.whole(ask)
+        for i, low, high in zip(runs.rows.tolist(), runs.low.tolist(), runs.high.tolist(), strict=True):
+            objects[i] = measure(low, high)
+        for i, run in runs.partial.items():
+            objects[i] = self._single.of(ask, run)
         if ask.measure == "histogram":
             objects = [entries(tally) for tally in objects]
         return pl.Series(ask.column, objects, dtype=kind)
 
-    @cached_property
-    def _vectors(self) -> dict[str, Callable[[Ints, Ints], npt.NDArray[Any]]]:
-        """Measures of many runs at once; the others are computed run by run."""
-        return {
-            "count": self._count, "sum": self._sum, "mean": self._mean, "variance": self._variance,
-            "min": self._min, "max": self._max, "first": self._first, "last": self._last,
-        }  # fmt: skip
+    def _taken(self, at: Ints) -> pl.Series:
+        if self.group.is_text:
+            return self._series.gather(pl.Series(at))
+        return pl.Series(self.values[at])
 
-    def _one(self, ask: Ask, run: Ints) -> Any:
-        """A measure over chosen events, as the online read computes it."""
-        if ask.measure in ("first", "first_k"):
-            run = run[: ask.k if ask.measure == "first_k" else 1]
-        elif ask.measure in ("last", "last_k"):
-            run = run[-ask.k if ask.measure == "last_k" else -1 :]
-        rows: list[Row] = list(
-            zip(self.times[run].tolist(), self.seqs[run].tolist(), self.values[run].tolist(), strict=True)
-        )
-        needs = ("squares",) if ask.measure == "variance" and self.group.is_float else NEEDS[ask.measure]
-        return result(ask.measure, {name: self._components[name].of(rows) for name in needs}, ask.k)
+    @cached_property
+    def _single(self) -> Single:
+        return Single(self.group, self._series if self.group.is_text else self.values)
+
+    @cached_property
+    def _vectors(self) -> dict[str, Callable[[Runs], npt.NDArray[Any]]]:
+        """Measures of many runs at once."""
+        by_measure: dict[str, Callable[[Runs], npt.NDArray[Any]]] = {
+            "count": lambda runs: runs.sizes, "sum": self._total, "mean": self._mean,
+            "min": lambda runs: self._least.of(runs.low, runs.high),
+            "max": lambda runs: self._greatest.of(runs.low, runs.high),
+        }  # fmt: skip
+        return by_measure if self.group.is_float else {**by_measure, "variance": self._variance}
 
     @cached_property
     def _offset_extremes(self) -> Extremes:
@@ -177,54 +170,46 @@ class Timeline:
         return Extremes(self.values, np.maximum)
 
     @cached_property
-    def _sums(self) -> npt.NDArray[Any]:
-        return prefix(self.values)
+    def _sums(self) -> IntSums | FloatSums:
+        return FloatSums(self.values) if self.group.is_float else IntSums(self.values)
 
     @cached_property
-    def _square_sums(self) -> npt.NDArray[Any]:
-        bound = int(np.abs(self.values.astype(object)).max(initial=0)) if len(self.values) else 0
-        wide = bound * bound * len(self.values) ** 2 >= 2**62
-        return prefix(self.values.astype(object) ** 2 if wide else self.values**2)
+    def _squares(self) -> Squares:
+        return Squares(self.values)
 
-    def _count(self, low: Ints, high: Ints) -> Ints:
-        return high - low
+    def _total(self, runs: Runs) -> npt.NDArray[Any]:
+        if runs.totals is None:
+            runs.totals = self._sums.of(runs.low, runs.high)
+        return runs.totals
 
-    def _total(self, low: Ints, high: Ints) -> npt.NDArray[Any]:
-        if self.group.is_float:
-            return run_sums(self.values, low, high)
-        totals: npt.NDArray[Any] = self._sums[high] - self._sums[low]
-        return totals
-
-    def _sum(self, low: Ints, high: Ints) -> npt.NDArray[Any]:
-        totals = self._total(low, high)
-        return np.array([fit(total) for total in totals], np.int64) if totals.dtype == object else totals
-
-    def _mean(self, low: Ints, high: Ints) -> npt.NDArray[Any]:
-        means: npt.NDArray[Any] = self._total(low, high).astype(np.float64) / (high - low)
+    def _mean(self, runs: Runs) -> npt.NDArray[Any]:
+        counts = runs.sizes if self.group.units == 1 else runs.sizes.astype(object) * self.group.units
+        means: npt.NDArray[Any] = self._total(runs).astype(np.float64) / counts.astype(np.float64)
         return means
 
-    def _variance(self, low: Ints, high: Ints) -> npt.NDArray[Any]:
-        if self.group.is_float:
-            return np.array([np.var(self.values[a:b]) for a, b in zip(low, high, strict=True)])
-        n = high - low
-        squares = self._square_sums[high] - self._square_sums[low]
-        totals = (self._sums[high] - self._sums[low]).astype(squares.dtype)
-        spread: npt.NDArray[Any] = (n * squares - totals * totals).astype(np.float64) / (n * n).astype(np.float64)
-        return spread
+    def _variance(self, runs: Runs) -> npt.NDArray[Any]:
+        n, totals, squares = runs.sizes, self._total(runs), self._squares.of(runs.low, runs.high)
+        longest = int(n.max(initial=0)) * self.group.units
+        wide = object in (totals.dtype, squares.dtype) or longest >= 2**31
+        if not wide and len(n):
+            peak = max(abs(int(totals.min())), abs(int(totals.max())))
+            wide = max(peak * peak, longest * int(squares.max())) >= 2**63
+        if wide:
+            n, totals, squares = n.astype(object), totals.astype(object), squares.astype(object)
+        return ratio(n * squares - totals * totals, (n * self.group.units) ** 2)
 
-    def _min(self, low: Ints, high: Ints) -> npt.NDArray[Any]:
-        return self._least.of(low, high)
 
-    def _max(self, low: Ints, high: Ints) -> npt.NDArray[Any]:
-        return self._greatest.of(low, high)
-
-    def _first(self, low: Ints, _: Ints) -> npt.NDArray[Any]:
-        firsts: npt.NDArray[Any] = self.values[low]
-        return firsts
-
-    def _last(self, _: Ints, high: Ints) -> npt.NDArray[Any]:
-        lasts: npt.NDArray[Any] = self.values[high - 1]
-        return lasts
+def settle(order: Ints, places: Ints, counted: pl.DataFrame, group: Group) -> None:
+    """Put events of one key and time in the order of seq and value."""
+    same = places[1:] == places[:-1]
+    if not same.any():
+        return
+    tied = np.flatnonzero(np.append(same, False) | np.insert(same, 0, False))
+    columns = [name for name in ("seq", "value") if name in counted.columns and (name == "seq" or group.value)]
+    rows = counted.select(columns)[order[tied]] if columns else pl.DataFrame()
+    settled = rows.select(pl.arg_sort_by(pl.Series("place", places[tied]), *columns)).to_series() if columns else None
+    if settled is not None:
+        order[tied] = order[tied][settled.to_numpy()]
 
 
 def masked(series: pl.Series, valid: npt.NDArray[np.bool_]) -> pl.Series:
@@ -238,38 +223,26 @@ def tails(window: Window, q: Ints) -> Ints:
     return starts if window.hop == 0 else starts // window.hop * window.hop
 
 
-def prefix(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Sums of the first 0, 1, 2, ... values, exact: Python's integers where int64 might not hold them."""
-    if values.dtype != object:
-        bound = max(abs(int(values.max(initial=0))), abs(int(values.min(initial=0))))
-        if bound * max(len(values), 1) >= 2**62:
-            values = values.astype(object)
-    sums = np.zeros(len(values) + 1, values.dtype)
-    np.cumsum(values, out=sums[1:])
-    return sums
-
-
-def run_sums(values: npt.NDArray[Any], low: Ints, high: Ints) -> npt.NDArray[Any]:
-    """Sums of the runs [low, high) of floats, none of them empty."""
-    padded = np.append(values, 0.0)
-    sums: npt.NDArray[Any] = np.add.reduceat(padded, np.column_stack([low, high]).ravel())[::2]
-    return sums
+def lists(name: str, starts: Ints, values: pl.Series, kind: pl.DataType) -> pl.Series:
+    """Lists cut from values at n + 1 starts."""
+    sizes = pl.Series(np.diff(starts))
+    rows = pl.DataFrame({"row": pl.Series(np.repeat(np.arange(len(sizes)), sizes.to_numpy())), "value": values})
+    grouped = rows.group_by("row", maintain_order=True).agg("value")
+    each = pl.DataFrame({"row": pl.Series(np.arange(len(sizes)))})
+    every = each.join(grouped, on="row", how="left", maintain_order="left")
+    return every.get_column("value").cast(kind).fill_null(pl.Series([[]], dtype=kind)).alias(name)
 
 
 def dtype(measure: str, group: Group) -> pl.DataType:
-    """Type of a measure's column; a histogram is a list of {key, value}."""
+    """Type of a measure's column; a histogram is a list of {key, value}, a decimal its digits."""
     value = pl.String() if group.is_text else pl.Float64() if group.is_float else pl.Int64()
-    match measure:
-        case "count" | "distinct":
-            return pl.Int64()
-        case "mean" | "variance":
-            return pl.Float64()
-        case "first_k" | "last_k" | "top_k":
-            return pl.List(value)
-        case "histogram":
-            return pl.List(pl.Struct({"key": pl.String(), "value": pl.Int64()}))
-        case _:
-            return value
+    if measure in ("count", "distinct", "approx_distinct"):
+        return pl.Int64()
+    if measure in ("mean", "variance") or percent(measure) is not None:
+        return pl.Float64()
+    if measure in LISTS:
+        return pl.List(value)
+    return pl.List(pl.Struct({"key": pl.String(), "value": pl.Int64()})) if measure == "histogram" else value
 
 
 def entries(tally: dict[str, int]) -> list[dict[str, Any]]:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from saima.errors import StoreError
+from saima.features.windows.component import Component, Row
 from saima.features.windows.definition import Group
 from saima.features.windows.entity import Entity, Level
-from saima.features.windows.partial import Component, Row, components
+from saima.features.windows.measure import components
 
 FORMAT = 1
 

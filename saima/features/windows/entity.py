@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from saima.features.windows.component import Component, Row
 from saima.features.windows.definition import Group
-from saima.features.windows.partial import Component, Row, components
+from saima.features.windows.measure import components
 
 Level = dict[int, list[Any]]
 """Start of a hop -> its partials, in the order of the group's components."""

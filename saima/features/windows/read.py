@@ -9,8 +9,9 @@ from typing import Any
 
 from saima.errors import SaimaError
 from saima.features.windows.codec import Codec, Packed
+from saima.features.windows.component import ByValue, Row
 from saima.features.windows.definition import Ask, Group, Window
-from saima.features.windows.partial import NEEDS, ByValue, Row, empty, result
+from saima.features.windows.measure import empty, needs, result
 
 DRILL = os.environ.get("SAIMA_FAULT") == "parity"
 """Drill, read once at start: the online read leaves out the first hop of 6 h windows, and parity must find it."""
@@ -37,15 +38,9 @@ class Reader:
             windows.setdefault(ask.window, []).append((place, ask.measure, ask.k))
         compiled = []
         for window, wanted in windows.items():
-            needs = dict.fromkeys(name for _, measure, _ in wanted for name in self.needs(measure))
-            compiled.append((window, tuple(needs), wanted))
+            names = dict.fromkeys(name for _, measure, _ in wanted for name in needs(measure, self.group))
+            compiled.append((window, tuple(names), wanted))
         return compiled
-
-    def needs(self, measure: str) -> tuple[str, ...]:
-        """Components that a measure reads of this group."""
-        if measure == "variance" and self.group.is_float:
-            return ("squares",)
-        return NEEDS[measure]
 
     def read(self, data: bytes | None, q: int) -> list[Any]:
         """Values of the asks, in their order, as of q (int64 ms); None is a key without events.
@@ -63,14 +58,14 @@ class Reader:
                 f" for {self.group.keep} ms; raise the lateness of source '{self.group.source}'"
             )
         stop = bisect_left(packed.times, q)
-        for window, needs, wanted in self._windows:
-            parts = self._parts(packed, window, needs, q, stop)
+        for window, names, wanted in self._windows:
+            parts = self._parts(packed, window, names, q, stop)
             if parts is not None:
                 for place, measure, k in wanted:
-                    values[place] = result(measure, parts, k)
+                    values[place] = result(measure, parts, k, self.group)
         return values
 
-    def _parts(self, packed: Packed, window: Window, needs: Sequence[str], q: int, stop: int) -> dict[str, Any] | None:
+    def _parts(self, packed: Packed, window: Window, names: Sequence[str], q: int, stop: int) -> dict[str, Any] | None:
         """Merged components of a window: closed hops, oldest first, then the head's events before q."""
         tail = window.tail(q)
         if DRILL and window.text == "6h":
@@ -83,10 +78,10 @@ class Reader:
         rows: list[Row] = []
         if start < stop:
             values = list(packed.times[start:stop] if packed.values is None else packed.values[start:stop])
-            if not self._by_value.issuperset(needs):
+            if not self._by_value.issuperset(names):
                 rows = list(zip(packed.times[start:stop], packed.seqs[start:stop], values, strict=True))
         parts: dict[str, Any] = {}
-        for name in needs:
+        for name in names:
             component = self.codec.components[name]
             pieces = [component.gather([column[low:] for column in columns[name]]) for columns, low in runs]
             if rows:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from saima.features.keys import key_expr
+from saima.features.windows.component import Row
 from saima.features.windows.definition import Group
-from saima.features.windows.partial import Row
 
 
 def select(frame: pl.DataFrame, groups: Sequence[Group], predicates: Mapping[str, pl.Expr]) -> pl.DataFrame:

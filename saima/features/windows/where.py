@@ -11,7 +11,7 @@ from saima.features.lowering import lower
 from saima.features.nodes import Node, column
 from saima.features.syntax import ExpressionError
 from saima.features.types import BOOL, INT64, TIMESTAMP, parse_type
-from saima.features.windows.definition import groups
+from saima.features.windows.grouping import groups
 
 
 def predicates(declaration: Declaration) -> dict[str, pl.Expr]:

@@ -52,7 +52,16 @@ def test_the_order_of_a_composite_key_and_the_units_of_a_window_do_not_matter() 
 
 
 @pytest.mark.parametrize(
-    "change", [{"key": "b"}, {"windows": ["2h"]}, {"measures": ["mean"]}, {"hop": "10m"}, {"where": "n > 1"}, {"k": 3}]
+    "change",
+    [
+        {"key": "b"},
+        {"windows": ["2h"]},
+        {"measures": ["mean"]},
+        {"hop": "10m"},
+        {"where": "n > 1"},
+        {"k": 3},
+        {"error": 0.1},
+    ],
 )
 def test_another_definition_has_another_table(change: dict[str, Any]) -> None:
     assert groups(declare(one={}))[0].table != groups(declare(one=change))[0].table
@@ -82,6 +91,11 @@ def test_events_are_kept_for_the_lateness_and_for_sliding_windows() -> None:
         ({"from": "sene"}, "unknown source 'sene' \\(did you mean 'seen'\\?\\)"),
         ({"windows": ["1 hour"]}, "'1 hour' is not a duration"),
         ({"windows": ["0h"]}, "'0h' is an empty window"),
+        ({"measures": ["quantile_100"]}, "unknown measure 'quantile_100'"),
+        ({"measures": ["quantile_95"]}, "'quantile_95' is approximate; declare its error, such as 'error: 0.01'"),
+        ({"measures": ["quantile_95"], "value": "text", "error": 0.1}, "measure 'quantile_95' needs a number"),
+        ({"measures": ["approx_distinct"], "error": 0.001}, "the error of 'approx_distinct' lies between 0.0021 and"),
+        ({"measures": ["approx_distinct"], "value": "x", "error": 0.1}, "'approx_distinct' hashes its values"),
     ],
 )
 def test_what_cannot_be_is_refused(change: dict[str, Any], message: str) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saima.features.windows.definition import Group, window
-from saima.features.windows.partial import WindowOverflow, components, fit
+from saima.features.windows.measure import WindowOverflow, components, fit
 
 ALL = frozenset({"count", "sum", "mean", "min", "max", "variance", "first_k", "last_k", "top_k", "histogram"})
 TEXT = frozenset({"count", "first_k", "last_k", "top_k", "histogram"})
