@@ -64,7 +64,8 @@ def run_config(assets: Assets) -> dict[str, Any]:
     name = assets.algorithm.name
     config: dict[str, Any] = {f"{name}__deployment_{each}": {"allow_request_time": True} for each in assets.lineages}
     for model, declared in assets.algorithm.declaration.models.items():
-        threads = {"threads": os.cpu_count() or 1} if declared.kind == "xgboost" else {}
+        trees = declared.kind in ("xgboost", "lightgbm") and declared.file is None
+        threads = {"threads": os.cpu_count() or 1} if trees else {}
         config[f"{name}__{model}"] = {"mode": "full", **threads}
     return {"ops": {step: {"config": values} for step, values in config.items()}}
 

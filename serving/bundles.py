@@ -52,6 +52,7 @@ RUNTIME = (
     "httpx",
     "xgboost-cpu",
     "xgboost",
+    "lightgbm",
     "tensorflow-cpu",
     "tensorflow",
 )

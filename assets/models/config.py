@@ -63,6 +63,31 @@ class XGBoostConfig(TrainingConfig):
     increment: str = Field("add", description="What an increment does: add trees, or refresh the leaves there are.")
 
 
+class LightGBMConfig(TrainingConfig):
+    """Trees grown leaf by leaf; increments make them grow, so that every so often they are grown anew."""
+
+    full_after: int = Field(12, ge=0, description="Increments in a row after which a training is full; 0: never.")
+    finish: str = Field(
+        "again", description="After validation: again (repeat the training with the held-out rows) or further."
+    )
+    replay: float = Field(5.0, ge=0, description="Old samples drawn for each new one in incremental training.")
+    rounds: int = Field(150, ge=1, description="Trees of a full training.")
+    leaves: int = Field(31, ge=2, description="Greatest number of leaves of a tree.")
+    eta: float = Field(0.08, gt=0, le=1, description="Learning rate of a full training.")
+    min_child_weight: float = Field(20.0, ge=0, description="Least weight of the rows in a leaf.")
+    subsample: float = Field(0.8, gt=0, le=1, description="Share of rows that each tree sees.")
+    colsample: float = Field(0.5, gt=0, le=1, description="Share of features that each tree sees.")
+    reg_lambda: float = Field(5.0, ge=0, description="L2 penalty on leaf values.")
+    bins: int = Field(63, ge=2, description="Histogram bins of a feature.")
+    objective: str = Field("", description="LightGBM's objective; empty: as the declared objective says.")
+    threads: int = Field(1, ge=1, description="Threads of the training.")
+    increment_rounds: int = Field(10, ge=1, description="Trees that an increment adds.")
+    increment_eta: float = Field(0.02, gt=0, le=1, description="Learning rate of an increment.")
+    increment_reg_lambda: float = Field(0.0, ge=0, description="L2 penalty on the leaf values of an increment.")
+    increment: str = Field("add", description="What an increment does: add trees, or refit the leaves there are.")
+    decay: float = Field(0.5, ge=0, le=1, description="Share of a leaf's old value that a refit keeps.")
+
+
 class TensorFlowConfig(TrainingConfig):
     """A deep network."""
 
@@ -81,22 +106,37 @@ class TensorFlowConfig(TrainingConfig):
     increment_rate: float = Field(0.0001, gt=0, description="Learning rate of an increment.")
 
 
-_KINDS: dict[str, type[TrainingConfig]] = {"xgboost": XGBoostConfig, "tensorflow": TensorFlowConfig}
+class TakenConfig(TrainingConfig):
+    """A model made elsewhere: it predicts the newest samples, so that it can be judged, and learns nothing."""
+
+    def settings(self) -> dict[str, Setting]:
+        """None: it is taken as it is."""
+        return {}
+
+
+_KINDS: dict[str, type[TrainingConfig]] = {
+    "xgboost": XGBoostConfig,
+    "lightgbm": LightGBMConfig,
+    "tensorflow": TensorFlowConfig,
+    "python": TrainingConfig,
+}
 
 
 def config_of(name: str, model: Model) -> type[TrainingConfig]:
     """The config class of a declared model, its declared settings as defaults.
 
-    Raises DeclarationError for a kind that cannot be trained or a setting that the kind does not have.
+    A python model's settings are its own: the declared ones are the form's. Raises DeclarationError for a setting that
+    the kind does not have.
     """
-    if model.kind not in _KINDS:
-        raise DeclarationError(f"model '{name}': kind {model.kind} has no trainer; known: {', '.join(_KINDS)}")
-    base = _KINDS[model.kind]
-    unknown = sorted(set(model.settings) - set(base.model_fields) | _OWN & set(model.settings))
+    base = TakenConfig if model.file and model.kind != "python" else _KINDS[model.kind]
+    known = set(model.settings) if model.kind == "python" else set(base.model_fields)
+    unknown = sorted(set(model.settings) - known | _OWN & set(model.settings))
     if unknown:
         raise DeclarationError(f"model '{name}': {', '.join(unknown)} is no setting of kind {model.kind}")
-    fields: dict[str, Any] = {
-        key: (base.model_fields[key].annotation, Field(value, description=base.model_fields[key].description))
-        for key, value in model.settings.items()
-    }
+    fields: dict[str, Any] = {}
+    for key, value in model.settings.items():
+        declared = base.model_fields.get(key)
+        annotation = declared.annotation if declared else list[int] if isinstance(value, list) else type(value)
+        described = declared.description if declared else f"As models.{name}.settings says."
+        fields[key] = (annotation, Field(value, description=described))
     return create_model(f"{name}_config", __base__=base, **fields)

@@ -20,6 +20,7 @@ from saima.features import Algorithm
 from saima.learning.evaluation import measure
 from saima.learning.increments import data_state, with_replay
 from saima.learning.trainers import Model, ModelSpec, spec_of, trainer
+from saima.learning.trainers.lightgbm import LightGBMModel
 from saima.learning.trainers.xgboost import XGBoostModel
 
 
@@ -45,7 +46,7 @@ def model(algorithm: Algorithm, name: str) -> dg.AssetsDefinition:
             time.time_ns() // 1_000_000,
             champions,
         )
-        spec = spec_of(algorithm.declaration, name, config.seed, config.settings())
+        spec = spec_of(algorithm.declaration, name, config.seed, config.settings(), algorithm.directory)
         samples = training.read(tables, spec.features)
         yield from gates.results(algorithm, asset, table, samples, whole=False)
         result = learn(training, samples, spec, config, champions)
@@ -129,8 +130,18 @@ def _plots(result: Result, spec: ModelSpec) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     if result.held.height:
         shown["calibration"] = plots.calibration(result.held["label"].to_numpy(), {spec.name: result.scores})
-    if isinstance(result.model, XGBoostModel):
-        gains = result.model.booster.get_score(importance_type="total_gain")
+    gains = _gains(result.model)
+    if gains:
         best = sorted(gains.items(), key=lambda item: -item[1])[:15]
         shown["importance"] = plots.bars(dict(best), "Most useful features", "total gain")
     return shown
+
+
+def _gains(model: Model) -> dict[str, float]:
+    """Total gain by feature, of trees."""
+    if isinstance(model, XGBoostModel):
+        return dict(model.booster.get_score(importance_type="total_gain"))
+    if isinstance(model, LightGBMModel):
+        gains = model.booster.feature_importance(importance_type="gain")
+        return {name: float(gain) for name, gain in zip(model.features, gains, strict=True) if gain}
+    return {}
