@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from saima.features.check import key_column, request_columns
 from saima.features.expression import Scope, compile_expression, convert, make_call
 from saima.features.nodes import Column, Node, Side, column, join_sides, resource, walk
 from saima.features.operators import OPERATORS
@@ -13,8 +12,9 @@ from saima.features.operators.conversion import implicit
 from saima.features.operators.lists import newest
 from saima.features.plan import Computed, Plan, make_plan
 from saima.features.reads import AggregateRead, TableRead, measure_type, table_columns
+from saima.features.sides import key_column, request_columns
 from saima.features.syntax import Apply, Constant, ExpressionError, Name, Tree, parse
-from saima.features.types import TIMESTAMP, Type, parse_type
+from saima.features.types import TIMESTAMP, Type, declared, parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -71,7 +71,7 @@ def compile_plan(
                 node = make_call(newest, {"xs": [node]}, {"start": 0, "stop": feature.max_length}, [1], 1)
         except ExpressionError as error:
             raise FeatureError(name, error) from None
-        computed[name] = Computed(name, node, dtype, feature.default)
+        computed[name] = Computed(name, node, dtype, declared(feature.default, dtype))
         reach.names[name] = column(name, dtype, node.side, feature=True)
     return _plan(declaration, [computed[name] for name in declaration.features], vocabularies)
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from saima.errors import DeclarationError
 from saima.features.declaration import Declaration, Shared
+from saima.features.field_type import Delimited, FieldType
 from saima.features.source import Path_, Source, read
 from saima.features.syntax import nearest
 
@@ -171,6 +172,8 @@ def _names(model: type[BaseModel]) -> list[str]:
 def _models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
+    if annotation is FieldType:
+        return [Delimited]
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return [found for option in typing.get_args(annotation) for found in _models(option)]
     return []

@@ -102,8 +102,9 @@ def _object(fields: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _composite(dtype: str) -> dict[str, Any]:
+    text = ["string"] if dtype.count("<") == 1 else []
     if dtype.startswith(("list<", "vector<")):
-        return {"type": ["array", "null"]}
+        return {"type": ["array", "null", *text, *(["object"] if text else [])]}
     if dtype.startswith("map<"):
-        return {"type": ["object", "null"]}
+        return {"type": ["object", "null", *text]}
     return {"type": ["number", "null"]}

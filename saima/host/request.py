@@ -126,7 +126,10 @@ _LIST = re.compile(r"(?:list<(?P<item>.+)>|vector<(?P<element>[^,]+),\s*(?P<size
 
 
 def checker(dtype: str) -> Check:
-    """The check of a declared type: int64, timestamp, float32, float64, bool, string, list, vector, map, decimal."""
+    """The check of a declared type: int64, timestamp, float32, float64, bool, string, list, vector, map, decimal.
+
+    Lists and maps of scalars may come as delimited text, lists also as an object, whose keys they are.
+    """
     if dtype in ("int64", "timestamp"):
         return lambda v: None if _is_int(v) and -_INT64 <= v < _INT64 else f"must be {_said(dtype)}, not {_show(v)}"
     if dtype in ("float32", "float64") or dtype.startswith("decimal"):
@@ -138,16 +141,19 @@ def checker(dtype: str) -> Check:
     match = _LIST.fullmatch(dtype)
     if not match:
         raise ValueError(f"unknown type '{dtype}'")
-    if match["value"]:
-        return _map(checker(match["value"]))
-    return _sequence(checker(match["item"] or match["element"]), int(match["size"]) if match["size"] else None)
+    inner = match["value"] or match["item"] or match["element"]
+    native = _map(checker(inner)) if match["value"] else _sequence(checker(inner), match["size"])
+    if "<" in inner:
+        return native
+    other = str if match["value"] else (str, dict)
+    return lambda v: None if isinstance(v, other) else native(v)
 
 
-def _sequence(each: Check, size: int | None) -> Check:
+def _sequence(each: Check, size: str | None) -> Check:
     def check(value: Any) -> str | None:
         if not isinstance(value, list):
             return f"must be a list, not {_show(value)}"
-        if size is not None and len(value) != size:
+        if size is not None and len(value) != int(size):
             return f"must hold {size} values, not {len(value)}"
         return next((wrong for item in value if item is not None and (wrong := each(item))), None)
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from saima.features.operators.base import TypeFault, operator
 from saima.features.operators.kernel import by_rows
-from saima.features.types import Type, TypeTextError, fits, parse_type, to_frame_value
+from saima.features.types import Type, TypeTextError, declared, fits, parse_type, to_frame_value
 
 if TYPE_CHECKING:
     from saima.features.nodes import Call
@@ -52,6 +52,7 @@ def get(record: str, path: str, dtype: str) -> Any:
             value = value[int(part)] if int(part) < len(value) else None
         else:
             return None
+    value = declared(value, wanted)
     return to_frame_value_or_map(value, wanted) if value is not None and fits(value, wanted) else None
 
 

@@ -18,7 +18,16 @@ from saima.features.types.definition import (
     unify,
 )
 from saima.features.types.texts import TypeTextError, parse_type
-from saima.features.types.values import fits, from_frame_value, narrow, series, to_frame_value, type_of
+from saima.features.types.values import (
+    declarable,
+    declared,
+    fits,
+    from_frame_value,
+    narrow,
+    series,
+    to_frame_value,
+    type_of,
+)
 
 __all__ = [
     "BOOL",
@@ -33,6 +42,8 @@ __all__ = [
     "TIMESTAMP",
     "Type",
     "TypeTextError",
+    "declarable",
+    "declared",
     "digits_of",
     "fits",
     "from_frame_value",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from saima.features.types.decimals import digits_of, number_of
 from saima.features.types.definition import (
     BOOL,
     FLOAT64,
@@ -67,6 +68,35 @@ def fits(value: Any, dtype: Type) -> bool:
     if not isinstance(value, list) or (dtype.name == "vector" and len(value) != dtype.size):
         return False
     return all(item is None or fits(item, dtype.of) for item in value)
+
+
+def declared(value: Any, dtype: Type) -> Any:
+    """A value as a declaration writes it, in its type: a decimal as its digits.
+
+    >>> from saima.features.types import parse_type
+    >>> declared([1.25, None], parse_type("list<decimal(2)>"))
+    [125, None]
+    """
+    if value is None or not dtype.has_decimal:
+        return value
+    if isinstance(value, dict):
+        return {key: declared(item, dtype.of) for key, item in value.items()}
+    if isinstance(value, list):
+        return [declared(item, dtype.of) for item in value]
+    return digits_of(value, dtype.size) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def declarable(value: Any, dtype: Type) -> bool:
+    """Whether a declaration may write a value of a type; a decimal has no more digits than its type."""
+    return fits(declared(value, dtype), dtype) and _written(value, dtype)
+
+
+def _written(value: Any, dtype: Type) -> bool:
+    if value is None or not dtype.has_decimal:
+        return True
+    if dtype.is_decimal:
+        return number_of(declared(value, dtype), dtype.size) == float(value)
+    return all(_written(item, dtype.of) for item in (value.values() if isinstance(value, dict) else value))
 
 
 _FLOAT32_BEYOND = 3.4028235677973366e38

@@ -226,7 +226,9 @@ def test_max_length_keeps_the_first_and_leaves_a_missing_list_to_the_default(tmp
     base = (Path(__file__).parent / "shop.yaml").read_text("utf-8")
     old = '"lookup_id(tags, vocabularies.tags)", dtype: list<int64>'
     (directory / "algorithm.yaml").write_text(
-        base.replace(old, "tags, dtype: list<string>, max_length: 2, default: [none]")
+        base.replace(old, "tags, dtype: list<string>, max_length: 2, default: [none]").replace(
+            "tag_ids: {tensor: int64", "tag_ids: {tensor: string"
+        )
     )
     plan = load(directory).plan
     frame = pl.DataFrame([series(name, [None, None], dtype) for name, dtype in input_types(plan).items()])
