@@ -12,6 +12,7 @@ import polars as pl
 from saima.errors import SaimaError, suggest
 from saima.features.asof import RowHistory
 from saima.features.declaration import Declaration, Source
+from saima.features.encodings import decoded
 from saima.features.keys import key_expr
 from saima.features.lookups import versions
 from saima.features.needs import Declared, TableNeed, WindowNeed, table_needs, window_needs
@@ -118,6 +119,9 @@ def accepted(topic: str, source: Source, events: pl.LazyFrame) -> pl.DataFrame:
     if missing:
         raise SaimaError(f"events of '{topic}' have no column '{missing[0]}'{suggest(missing[0], known)}")
     frame = events.select(list(dict.fromkeys(names))).collect()
+    frame = frame.with_columns(
+        decoded(frame.get_column(name), dtype) for name, dtype in source.fields.items() if "<" in dtype or "(" in dtype
+    )
     return frame if "seq" in known else frame.with_columns(pl.lit(0, pl.Int64).alias("seq"))
 
 
@@ -134,6 +138,7 @@ def request_frame(declaration: Declaration, rows: pl.DataFrame) -> pl.DataFrame:
             series = rows.get_column(column)
             if dtype == "timestamp" and series.dtype.is_temporal():
                 series = series.dt.cast_time_unit("ms").cast(pl.Int64)
+            series = decoded(series, dtype)
             columns.append(series.alias(f"{side}.{name}"))
     return pl.DataFrame(columns)
 
