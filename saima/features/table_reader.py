@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from saima.features.caches import Caches
@@ -21,7 +22,7 @@ class TableReader:
         self.cache = caches.of(need.read)
         self._algorithm = algorithm
         self._caches = caches
-        self._columns = need.places
+        self.columns = need.places
         caches.register(algorithm, need.name, self.cache)
 
     def read(self, read: OnlineRead, row: Row) -> None:
@@ -30,7 +31,7 @@ class TableReader:
         keys = row.keys(need.inputs, need.per_item)
         wanted = list(dict.fromkeys(key for key in keys if key is not None))
         found = self.cache.fetch(read, wanted, row.time)
-        self._caches.count(self._algorithm, need.name, found.results, found.error)
+        self.count(found.results, found.error)
         if found.degraded:
             row.degrade(need.name)
         copies = found.copies
@@ -48,8 +49,12 @@ class TableReader:
                 self._fill(target, held)
         row.versions[need.name] = versions
 
+    def count(self, results: Mapping[str, int], error: str = "") -> None:
+        """Add to the counts of the table's look-ups."""
+        self._caches.count(self._algorithm, self.need.name, results, error)
+
     def _fill(self, target: dict[str, Any], found: Found) -> None:
-        for column, name, place in self._columns:
+        for column, name, place in self.columns:
             if place is not None:
                 target[column] = found.values[place]
             else:

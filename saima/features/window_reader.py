@@ -23,9 +23,9 @@ class WindowReader:
         self.need = need
         self._algorithm = algorithm
         self._caches = caches
+        self.columns = [ask.column for ask in need.asks]
         self._table = need.read.group.table
-        self._columns = [ask.column for ask in need.asks]
-        self._reader = Reader(need.read.group, need.asks)
+        self.reader = Reader(need.read.group, need.asks)
 
     def read(self, read: OnlineRead, row: Row) -> None:
         """Fill the aggregate's columns."""
@@ -48,20 +48,24 @@ class WindowReader:
                 try:
                     values[key] = self._values(packed.get(key), row)
                 except StoreError as broken:
-                    values[key] = [None] * len(self._columns)
+                    values[key] = [None] * len(self.columns)
                     damaged.append(f"{broken} (key '{key}')")
-            target.update(zip(self._columns, values[key], strict=True))
+            target.update(zip(self.columns, values[key], strict=True))
         if damaged:
             self._fail(row, len(damaged), damaged[-1])
 
+    def fail(self, keys: int, error: str) -> None:
+        """Count keys that could not be read."""
+        self._caches.count(self._algorithm, self.need.name, {"failed": keys}, error)
+
     def _fail(self, row: Row, keys: int, error: str) -> None:
         row.degrade(self.need.name)
-        self._caches.count(self._algorithm, self.need.name, {"failed": keys}, error)
+        self.fail(keys, error)
 
     def _values(self, data: bytes | None, row: Row) -> list[Any]:
         try:
-            values = self._reader.read(data, row.time)
+            values = self.reader.read(data, row.time)
         except (BehindHead, WindowOverflow):
             row.degrade(self.need.name)
-            return [None] * len(self._columns)
+            return [None] * len(self.columns)
         return [entries(value) if isinstance(value, dict) else value for value in values]
