@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from saima.features.codes import KeyCodes, Moments
 from saima.features.lookups import PREFIX, RowSource
 
 Ints = npt.NDArray[np.int64]
@@ -18,28 +19,28 @@ class RowHistory:
 
     def __init__(self, versions: pl.DataFrame, source: RowSource) -> None:
         """`versions` as `lookups.versions` returns them."""
-        order = [f"{PREFIX}{name}" for name in ("key", "valid_from", "known_at")] + ["seq", f"{PREFIX}offset"]
+        self._keys = KeyCodes(versions.get_column(f"{PREFIX}key"))
+        code = pl.Series(f"{PREFIX}code", self._keys.codes)
+        order = [code.name, f"{PREFIX}valid_from", f"{PREFIX}known_at", "seq", f"{PREFIX}offset"]
+        frame = versions.with_columns(code).sort(order, maintain_order=True)
         self.source = source
-        self.frame = versions.sort(order, maintain_order=True)
-        self._keys = self.frame.get_column(f"{PREFIX}key").unique(maintain_order=True)
-        self._valid_from: Ints = self.frame.get_column(f"{PREFIX}valid_from").to_numpy()
-        self._known_at: Ints = self.frame.get_column(f"{PREFIX}known_at").to_numpy()
-        self._offsets: Ints = self.frame.get_column(f"{PREFIX}offset").to_numpy()
-        self._moments: Ints = np.unique(self._valid_from)
-        codes = self._codes(self.frame.get_column(f"{PREFIX}key"))
-        self._starts: Ints = np.searchsorted(codes, np.arange(len(self._keys))).astype(np.int64)
-        self._places = codes * (len(self._moments) + 1) + np.searchsorted(self._moments, self._valid_from)
+        self.frame = frame.drop(code.name)
+        self._valid_from: Ints = frame.get_column(f"{PREFIX}valid_from").to_numpy()
+        self._known_at: Ints = frame.get_column(f"{PREFIX}known_at").to_numpy()
+        self._offsets: Ints = frame.get_column(f"{PREFIX}offset").to_numpy()
+        self._moments = Moments(self._keys, self._valid_from)
+        self._places = self._moments.places(frame.get_column(code.name).to_numpy(), self._valid_from)
 
     def read(self, keys: pl.Series, q: Ints, ttl: int | None = None, position: Ints | None = None) -> Ints:
         """Index into `frame` of the row of each (key, q), -1 where it is missing.
 
         `position`: only versions with offset <= position exist for a row.
         """
-        codes = self._codes(keys)
+        codes = self._keys.of(keys)
         known = codes >= 0
-        wanted = codes * (len(self._moments) + 1) + np.searchsorted(self._moments, q, side="right")
-        at = np.where(known, np.searchsorted(self._places, wanted) - 1, -1).astype(np.int64)
-        first = np.where(known, self._starts[codes] if len(self._starts) else 0, 0)
+        codes = np.maximum(codes, 0)
+        at = np.where(known, np.searchsorted(self._places, self._moments.places(codes, q + 1)) - 1, -1)
+        first = np.where(known, np.searchsorted(self._places, self._moments.start(codes)), 0)
         at[at < first] = -1
         open_rows = np.flatnonzero(at >= 0)
         while len(open_rows):  # step back over versions that were not yet known, or not yet read from the log
@@ -84,9 +85,3 @@ class RowHistory:
             return None
         known = int(self._known_at[at]) if self.source.known_at else None
         return [int(self._valid_from[at]), known, int(self._offsets[at])]
-
-    def _codes(self, keys: pl.Series) -> Ints:
-        known = pl.DataFrame({"key": self._keys, "code": pl.Series(range(len(self._keys)), dtype=pl.Int64)})
-        joined = keys.rename("key").to_frame().join(known, on="key", how="left", maintain_order="left")
-        codes: Ints = joined.get_column("code").fill_null(-1).to_numpy()
-        return codes

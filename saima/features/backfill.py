@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,18 +11,21 @@ import polars as pl
 
 from saima.errors import SaimaError, suggest
 from saima.features.asof import RowHistory
-from saima.features.declaration import Declaration, Source
+from saima.features.declaration import Declaration
 from saima.features.encodings import decoded
+from saima.features.history import Events, History, Slice, joined
 from saima.features.keys import key_expr
 from saima.features.lookups import versions
 from saima.features.needs import Declared, TableNeed, WindowNeed, table_needs, window_needs
-from saima.features.windows.batch import Timeline
+from saima.features.windows.batch import ORDERED, Timeline
 from saima.features.windows.rows import counted
 from saima.features.windows.where import predicates
 
 Ints = npt.NDArray[np.int64]
-Events = Mapping[str, pl.LazyFrame]
 Logged = Mapping[str, Sequence[Sequence[int | None] | None]]
+
+LEAST_MEMORY = 2**24
+"""The smallest bound on memory that is of use, bytes."""
 
 
 def backfill(algorithm: Declared, requests: pl.LazyFrame, events: Events, *, inputs: bool = False) -> pl.LazyFrame:
@@ -36,10 +39,31 @@ def backfill(algorithm: Declared, requests: pl.LazyFrame, events: Events, *, inp
     order. Raises SaimaError naming a missing field or topic, WindowOverflow where an int64 sum does not fit.
     """
     rows = requests.collect()
-    needed = gather(algorithm, rows, events).frame
-    features = algorithm.plan.evaluate(needed)
-    parts = [passed(algorithm.declaration, rows, features.columns), *([needed] if inputs else []), features]
-    return pl.concat(parts, how="horizontal").lazy()
+    return _evaluated(algorithm, rows, gather(algorithm, rows, events), inputs).lazy()
+
+
+def stream(
+    algorithm: Declared, requests: pl.LazyFrame, events: Events, *, memory: int, inputs: bool = False
+) -> Iterator[pl.DataFrame]:
+    """As `backfill`, in frames of consecutive rows, for history and request logs that are larger than memory.
+
+    memory: bytes that events and rows may take at a time, beside what the readers of the files hold. A key whose events
+    alone are more is held nevertheless. The frames together are what `backfill` returns, whatever the bound.
+    """
+    if memory < LEAST_MEMORY:
+        raise SaimaError(f"backfill: a bound of {memory} bytes is too small; give at least {LEAST_MEMORY}")
+    width = len(requests.collect_schema()) + len(algorithm.plan.input_schema()) + len(algorithm.plan.features)
+    size = max(1000, memory // (4 * 16 * width))
+    for rows in requests.collect_batches(chunk_size=size, maintain_order=True, engine="streaming"):
+        for start in range(0, rows.height, size):
+            part = rows.slice(start, size)
+            yield _evaluated(algorithm, part, gather(algorithm, part, events, memory=memory // 2), inputs)
+
+
+def _evaluated(algorithm: Declared, rows: pl.DataFrame, gathered: Gathered, inputs: bool) -> pl.DataFrame:
+    features = algorithm.plan.evaluate(gathered.frame)
+    parts = [passed(algorithm.declaration, rows, features.columns), *([gathered.frame] if inputs else []), features]
+    return pl.concat(parts, how="horizontal")
 
 
 @dataclass
@@ -54,75 +78,86 @@ class Gathered:
     ideal: dict[str, Ints] = field(default_factory=dict)
 
 
-def gather(algorithm: Declared, rows: pl.DataFrame, events: Events, logged: Logged | None = None) -> Gathered:
+def gather(
+    algorithm: Declared,
+    rows: pl.DataFrame,
+    events: Events,
+    logged: Logged | None = None,
+    memory: int | None = None,
+) -> Gathered:
     """Everything that the plan reads, for every row of a request log (see `backfill`).
 
-    logged: by table the version that each row has read, instead of the one that it should have read.
+    logged: by table the version that each row has read, instead of the one that it should have read. memory: bytes
+    that events may take at a time; with it no versions are returned, and none may be given.
     """
     declaration, schema = algorithm.declaration, algorithm.plan.input_schema()
     fields = request_frame(declaration, rows)
     if "time" not in rows.columns:
         raise SaimaError("requests: the column 'time' (int64 ms UTC) is missing")
-    q: Ints = rows.get_column("time").cast(pl.Int64).to_numpy()
-    position: Ints | None = None
+    asked = Asked(fields, rows.get_column("time").cast(pl.Int64).to_numpy(), None)
     if "position" in rows.columns:
-        position = rows.get_column("position").cast(pl.Int64).fill_null(0).to_numpy()
-    sources = Sources(declaration, events)
+        asked.position = rows.get_column("position").cast(pl.Int64).fill_null(0).to_numpy()
+    tables, windows, conditions = table_needs(algorithm), window_needs(algorithm), predicates(declaration)
+    history = History(declaration, events, columns_of(tables, windows, conditions, asked), memory)
     columns: dict[str, pl.Series] = {"request.time": rows.get_column("time").cast(pl.Int64)}
     columns |= {name: fields.get_column(name) for name in algorithm.plan.request_fields}
     gathered = Gathered(pl.DataFrame())
-    for table in table_needs(algorithm):
-        history, at = _table(table, sources, fields, q, position)
-        if logged and table.name in logged:
-            gathered.ideal[table.name] = at
-            at = history.find(_keys(table.inputs, fields), logged[table.name])
-        gathered.versions[table.name] = (history, at)
-        names = [name for _, name, _ in table.places]
-        for (column, _, _), series in zip(table.places, history.columns(at, names), strict=True):
-            columns[column] = series
-    conditions = predicates(declaration)
+    for table in tables:
+        if history.is_whole:
+            columns |= _versions(table, history, asked, gathered, logged)
+        else:
+            columns |= _rows(table, history, asked)
     timelines: dict[str, Timeline] = {}
-    for window in window_needs(algorithm):
-        group = window.read.group
-        if group.table not in timelines:
-            frame = counted(sources.frame(group.source), group, conditions.get(group.table))
-            timelines[group.table] = Timeline(frame, group)
-        columns |= _windows(window, timelines[group.table], fields, q, position)
+    for window in windows:
+        columns |= _windows(window, history, asked, conditions, timelines)
     gathered.frame = pl.DataFrame([columns[name].cast(dtype).alias(name) for name, dtype in schema.items()])
     return gathered
 
 
-class Sources:
-    """Frames of events by topic, collected once each: accepted rows, the source's fields in their declared types."""
+@dataclass
+class Asked:
+    """Rows of a request log: their fields by input column, their times, and their positions where they have them."""
 
-    def __init__(self, declaration: Declaration, events: Events) -> None:
-        self._declaration = declaration
-        self._events = events
-        self._frames: dict[str, pl.DataFrame] = {}
+    fields: pl.DataFrame
+    q: Ints
+    position: Ints | None
 
-    def frame(self, topic: str) -> pl.DataFrame:
-        """Events of a topic; SaimaError if they are not given."""
-        if topic not in self._frames:
-            if topic not in self._events:
-                raise SaimaError(f"events of '{topic}' are not given{suggest(topic, self._events)}")
-            self._frames[topic] = accepted(topic, self._declaration.sources[topic], self._events[topic])
-        return self._frames[topic]
+    def keys(self, inputs: Sequence[str]) -> pl.Series:
+        """Key of every row; a single whole number stays one."""
+        first = self.fields.get_column(inputs[0])
+        if len(inputs) == 1 and first.dtype.is_integer():
+            return first.cast(pl.Int64).alias("key")
+        return self.fields.select(key_expr([pl.col(name) for name in inputs]).alias("key")).to_series()
+
+    def of(self, values: Ints | None, at: Ints | None) -> Ints | None:
+        """Values of chosen rows; None chooses all."""
+        return values if values is None or at is None else values[at]
 
 
-def accepted(topic: str, source: Source, events: pl.LazyFrame) -> pl.DataFrame:
-    """Accepted rows of a topic with what features can read of them."""
-    known = events.collect_schema().names()
-    if "late" in known:
-        events = events.filter(~pl.col("late"))
-    names = [name for name in ("time", "seq", "offset", *source.fields) if name in known]
-    missing = [name for name in ("time", *source.fields) if name not in known]
-    if missing:
-        raise SaimaError(f"events of '{topic}' have no column '{missing[0]}'{suggest(missing[0], known)}")
-    frame = events.select(list(dict.fromkeys(names))).collect()
-    frame = frame.with_columns(
-        decoded(frame.get_column(name), dtype) for name, dtype in source.fields.items() if "<" in dtype or "(" in dtype
-    )
-    return frame if "seq" in known else frame.with_columns(pl.lit(0, pl.Int64).alias("seq"))
+def columns_of(
+    tables: Sequence[TableNeed], windows: Sequence[WindowNeed], conditions: Mapping[str, pl.Expr], asked: Asked
+) -> dict[str, frozenset[str]]:
+    """Columns of each topic that are read for these rows."""
+    wanted: dict[str, frozenset[str]] = {}
+    for table in tables:
+        wanted[table.read.rows.source] = wanted.get(table.read.rows.source, frozenset()) | _table_columns(table)
+    for need in windows:
+        group = need.read.group
+        columns = _window_columns(need, conditions, asked)
+        wanted[group.source] = wanted.get(group.source, frozenset()) | columns
+    return wanted
+
+
+def _table_columns(need: TableNeed) -> frozenset[str]:
+    return frozenset({"time", "seq", "offset", *(name for name, _ in need.read.rows.fields)})
+
+
+def _window_columns(need: WindowNeed, conditions: Mapping[str, pl.Expr], asked: Asked) -> frozenset[str]:
+    group = need.read.group
+    columns = {"time", *group.key, *([group.value] if group.value else [])}
+    columns |= {"seq"} if group.measures & ORDERED else set()
+    columns |= {"offset"} if asked.position is not None else set()
+    return frozenset(columns.union(conditions[group.table].meta.root_names() if group.table in conditions else ()))
 
 
 def request_frame(declaration: Declaration, rows: pl.DataFrame) -> pl.DataFrame:
@@ -152,19 +187,63 @@ def passed(declaration: Declaration, rows: pl.DataFrame, features: Sequence[str]
     return rows.select(name for name in rows.columns if name not in taken)
 
 
-def _table(
-    need: TableNeed, sources: Sources, fields: pl.DataFrame, q: Ints, position: Ints | None
-) -> tuple[RowHistory, Ints]:
-    rows = need.read.rows
-    history = RowHistory(versions(sources.frame(rows.source), rows), rows)
-    return history, history.read(_keys(need.inputs, fields), q, need.read.ttl, position)
+def _versions(
+    need: TableNeed, history: History, asked: Asked, gathered: Gathered, logged: Logged | None
+) -> dict[str, pl.Series]:
+    """Columns of a table whose versions are all held."""
+    rows, keys = need.read.rows, asked.keys(need.inputs)
+    ((_, frame),) = history.parts(_reach(need, asked), keys)
+    held = RowHistory(versions(frame, rows), rows)
+    at = held.read(keys, asked.q, need.read.ttl, asked.position)
+    if logged and need.name in logged:
+        gathered.ideal[need.name] = at
+        at = held.find(keys.cast(pl.String), logged[need.name])
+    gathered.versions[need.name] = (held, at)
+    return _named(need, held.columns(at, [name for _, name, _ in need.places]))
+
+
+def _rows(need: TableNeed, history: History, asked: Asked) -> dict[str, pl.Series]:
+    """Columns of a table part by part."""
+    rows, keys, pieces = need.read.rows, asked.keys(need.inputs), []
+    for at, frame in history.parts(_reach(need, asked), keys):
+        held = RowHistory(versions(frame, rows), rows)
+        own = keys if at is None else keys.gather(pl.Series(at))
+        found = held.read(own, asked.q if at is None else asked.q[at], need.read.ttl, asked.of(asked.position, at))
+        pieces.append((at, held.columns(found, [name for _, name, _ in need.places])))
+    return _named(need, joined(pieces))
+
+
+def _named(need: TableNeed, columns: Sequence[pl.Series]) -> dict[str, pl.Series]:
+    return {column: series for (column, _, _), series in zip(need.places, columns, strict=True)}
 
 
 def _windows(
-    need: WindowNeed, timeline: Timeline, fields: pl.DataFrame, q: Ints, position: Ints | None
+    need: WindowNeed,
+    history: History,
+    asked: Asked,
+    conditions: Mapping[str, pl.Expr],
+    timelines: dict[str, Timeline],
 ) -> dict[str, pl.Series]:
-    return timeline.read(need.asks, _keys(need.inputs, fields), q, position)
+    group, keys, pieces = need.read.group, asked.keys(need.inputs), []
+    low = int(asked.q.min(initial=0)) - max(ask.window.width + ask.window.hop for ask in need.asks)
+    wanted = Slice(
+        group.source, group.key, _window_columns(need, conditions, asked), "time", low, int(asked.q.max(initial=0))
+    )
+    for at, frame in [(None, None)] if group.table in timelines else history.parts(wanted, keys):
+        if frame is None:
+            timeline = timelines[group.table]
+        else:
+            timeline = Timeline(counted(frame, group, conditions.get(group.table)), group)
+            if history.is_whole:
+                timelines[group.table] = timeline
+        own = keys if at is None else keys.gather(pl.Series(at))
+        found = timeline.read(need.asks, own, asked.q if at is None else asked.q[at], asked.of(asked.position, at))
+        pieces.append((at, [found[ask.column] for ask in need.asks]))
+    return dict(zip([ask.column for ask in need.asks], joined(pieces), strict=True))
 
 
-def _keys(inputs: Sequence[str], fields: pl.DataFrame) -> pl.Series:
-    return fields.select(key_expr([pl.col(name) for name in inputs]).alias("key")).to_series()
+def _reach(need: TableNeed, asked: Asked) -> Slice:
+    """Versions that the rows can read: those of a table with a ttl are not older than it."""
+    rows, ttl = need.read.rows, need.read.ttl
+    low = None if ttl is None else int(asked.q.min(initial=0)) - ttl
+    return Slice(rows.source, rows.key, _table_columns(need), rows.valid_from, low, int(asked.q.max(initial=0)) + 1)

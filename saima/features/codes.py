@@ -72,3 +72,7 @@ class Moments:
         if self._known is not None:
             return codes * self._span + np.searchsorted(self._known, times)
         return codes * self._span + np.clip(times - self._first, 0, self._span - 1)
+
+    def start(self, codes: Ints) -> Ints:
+        """The place before everything of each code."""
+        return codes * self._span

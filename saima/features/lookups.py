@@ -220,7 +220,7 @@ def versions(frame: pl.DataFrame, source: RowSource) -> pl.DataFrame:
             pl.col(known).cast(pl.Int64).alias(f"{PREFIX}known_at"),
             offset.alias(f"{PREFIX}offset"),
             pl.col("time").cast(pl.Int64),
-            pl.col("seq").cast(pl.Int64).fill_null(0),
+            pl.col("seq").cast(pl.Int64).fill_null(0) if "seq" in frame.columns else pl.lit(0, pl.Int64).alias("seq"),
             *(
                 pl.col(name).fill_nan(None) if frame.schema[name].is_float() else pl.col(name)
                 for name, _ in source.fields

@@ -205,7 +205,7 @@ def settle(order: Ints, places: Ints, counted: pl.DataFrame, group: Group) -> No
     if not same.any():
         return
     tied = np.flatnonzero(np.append(same, False) | np.insert(same, 0, False))
-    columns = [name for name in ("seq", "value") if name in counted.columns and (name == "seq" or group.value)]
+    columns = [name for name in ("seq", *(["value"] if group.value else [])) if name in counted.columns]
     rows = counted.select(columns)[order[tied]] if columns else pl.DataFrame()
     settled = rows.select(pl.arg_sort_by(pl.Series("place", places[tied]), *columns)).to_series() if columns else None
     if settled is not None:

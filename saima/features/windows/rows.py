@@ -34,14 +34,21 @@ def select(frame: pl.DataFrame, groups: Sequence[Group], predicates: Mapping[str
 
 
 def counted(frame: pl.DataFrame, group: Group, predicate: pl.Expr | None) -> pl.DataFrame:
-    """Events that one group counts: `key`, `time`, `seq`, `offset` and `value` (null type without a value)."""
-    selected = select(frame, [group], {} if predicate is None else {group.table: predicate})
-    if group.value is None:
-        selected = selected.with_columns(pl.lit(None).alias(f"{group.table}/value"))
-        needed = pl.col("key").is_not_null()
-    else:
-        needed = pl.all_horizontal(pl.col("key", "value").is_not_null())
-    return selected.rename({f"{group.table}/key": "key", f"{group.table}/value": "value"}).filter(needed)
+    """Events that one group counts, for history: `key`, `time`, `value`, and `seq` and `offset` if they are there.
+
+    A key of one whole number stays one (int64); other keys are text. Without a value, `value` is null.
+    """
+    whole = len(group.key) == 1 and frame.schema[group.key[0]].is_integer()
+    key = pl.col(group.key[0]).cast(pl.Int64) if whole else key_expr([pl.col(part) for part in group.key])
+    if predicate is not None:
+        frame = frame.filter(predicate)
+    columns = [key.alias("key"), pl.col("time").cast(pl.Int64)]
+    columns += [pl.col("seq").cast(pl.Int64).fill_null(0)] if "seq" in frame.columns else []
+    columns += [pl.col("offset").cast(pl.Int64)] if "offset" in frame.columns else []
+    columns += [(pl.lit(None) if group.value is None else _value(group)).alias("value")]
+    selected = frame.select(columns)
+    named = [name for name in ("key", *(["value"] if group.value else [])) if selected.get_column(name).has_nulls()]
+    return selected.drop_nulls(named) if named else selected
 
 
 def by_key(selected: pl.DataFrame, group: Group) -> dict[str, list[Row]]:
