@@ -17,6 +17,7 @@ from saima.streams.dedup import Seen
 from saima.streams.lateness import Clock
 from saima.streams.samples import Prediction
 from saima.worker.records import RecordReader
+from saima.worker.schema import conform
 
 _OFFSET = pa.field("offset", pa.int64())
 _LATE = pa.field("late", pa.bool_())
@@ -165,53 +166,6 @@ class Intake:
                 batch.refused.append(Refused(offset, JOURNAL, reason, packed(table.slice(row, 1))))
                 continue
             batch.records.append(Logged(algorithm, logged, document))
-
-
-def conform(table: pa.Table, topic: Topic) -> tuple[pa.Table, dict[int, str]]:
-    """The table in the topic's schema, and by place why a row does not fit it; there its values are null.
-
-    Missing fields become null, unknown ones go, types are cast where nothing is lost. A field whose type has changed
-    upstream refuses the rows whose values do not fit, and no other. Raises KeyError for a missing envelope column.
-    """
-    schema = topic.schema
-    if table.schema.equals(schema):
-        return table, {}
-    wrong: dict[int, str] = {}
-    columns = []
-    for wanted in schema:
-        if wanted.name in table.column_names:
-            columns.append(_cast(table.column(wanted.name), wanted, wrong))
-        elif wanted.name in topic.fields:
-            columns.append(pa.nulls(table.num_rows, wanted.type))
-        else:
-            raise KeyError(f"column '{wanted.name}' is missing")
-    return pa.table(columns, schema=schema), wrong
-
-
-def _cast(column: pa.ChunkedArray, wanted: pa.Field, wrong: dict[int, str]) -> pa.ChunkedArray:
-    if column.type.equals(wanted.type):
-        return column
-    try:
-        return _safely(column, wanted.type)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        pass
-    values: list[Any] = []
-    for row, value in enumerate(column):
-        try:
-            values.append(_safely(pa.array([value.as_py()], column.type), wanted.type)[0].as_py())
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            values.append(None)
-            shown = repr(value.as_py())
-            wrong[row] = f"'{wanted.name}' is {column.type}, declared {wanted.type}, and {shown[:60]} does not fit"
-    return pa.chunked_array([pa.array(values, wanted.type)])
-
-
-def _safely(column: Any, wanted: pa.DataType) -> Any:
-    """A cast that loses nothing; true and false are no numbers, and no number is text or either of them."""
-    have = column.type
-    if pa.types.is_boolean(have) != pa.types.is_boolean(wanted) and column.null_count < len(column):
-        raise pa.ArrowInvalid(f"{have} is no {wanted}")
-    return column.cast(wanted)
 
 
 def packed(table: pa.Table) -> bytes:

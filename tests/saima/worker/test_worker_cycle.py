@@ -100,6 +100,62 @@ def test_refused_rows_go_to_the_dead_letters_and_are_counted(home: Home) -> None
     worker.close()
 
 
+def test_a_field_whose_type_changes_upstream_is_named_and_loses_only_what_does_not_fit(home: Home) -> None:
+    worker = Worker(home.settings)
+    events = [home.view(f"e{i}", B + i, "s0", 7) for i in range(5)]
+    rows = to_table(home.topics["viewed"], events, 5)
+    place = rows.schema.get_field_index("seconds")
+
+    def send(column: pa.Array, first: int) -> None:
+        fresh = [f"{first}.{i}" for i in range(len(column))]
+        changed = rows.slice(0, len(column)).set_column(place, "seconds", column)
+        home.log.append("viewed", changed.set_column(4, "id", pa.array(fresh)))
+
+    send(pa.array(["12", "a dozen", None, "14", "1.5"]), 1)
+    send(pa.array([3.0, 3.5]), 2)
+    send(pa.array([True, None]), 3)
+    send(pa.array([[1], None], pa.list_(pa.int64())), 4)
+    send(pa.array([4, 5], pa.int8()), 5)
+    head = home.log.head()[0]
+    settle(worker)
+    assert worker.position >= head
+    letters = home.tables.scan("events/dead_letter").collect().sort("seq")
+    assert letters["reason"].to_list() == [
+        "not in the schema of 'viewed': 'seconds' is string, declared int64, and 'a dozen' does not fit",
+        "not in the schema of 'viewed': 'seconds' is string, declared int64, and '1.5' does not fit",
+        "not in the schema of 'viewed': 'seconds' is double, declared int64, and 3.5 does not fit",
+        "not in the schema of 'viewed': 'seconds' is bool, declared int64, and True does not fit",
+        "not in the schema of 'viewed': 'seconds' is list<item: int64>, declared int64, and [1] does not fit",
+    ]
+    assert worker.status()["counts"]["refused"] == 5
+    kept = [pa.ipc.open_stream(data).read_all()["seconds"].to_pylist() for data in letters["bytes"]]
+    assert kept == [["a dozen"], ["1.5"], [3.5], [True], [[1]]]
+    accepted = home.tables.scan("events/viewed").filter(pl.col("offset") > 0).collect().sort("offset")
+    assert accepted["seconds"].to_list() == [12, None, 14, 3, None, None, 4, 5]
+    assert accepted["id"].to_list() == ["1.0", "1.2", "1.3", "2.0", "3.1", "4.1", "5.0", "5.1"]
+    worker.close()
+
+
+def test_a_table_whose_stored_type_differs_keeps_the_rows_waiting_and_names_the_column(home: Home) -> None:
+    worker = Worker(home.settings)
+    old = pl.DataFrame({"offset": [0], "late": [False], "time": [B - 1], "amount": ["1.5"], "day": ["2015-08-19"]})
+    home.tables.append("events/paid", old)
+    home.append("paid", home.payment("t1", B, 2.5))
+    home.append("viewed", home.view("ok", B, "s0", 1))
+    while worker.cycle():
+        pass
+    with pytest.raises(StoreError, match="table 'events/paid' has other types: amount is Float64, there String"):
+        worker.drain()
+    worker.cycle()
+    assert worker.status()["outbox_rows"] == 1
+    assert home.tables.scan("events/viewed").filter(pl.col("offset") > 0).collect().height == 1
+    home.tables.replace("events/paid", old.with_columns(pl.col("amount").cast(pl.Float64)))
+    worker.drain()
+    assert worker.status()["outbox_rows"] == 0
+    assert sorted(home.tables.scan("events/paid").collect()["amount"].to_list()) == [1.5, 2.5]
+    worker.close()
+
+
 def test_a_number_that_never_came_is_no_label(home: Home) -> None:
     worker = Worker(home.settings)
     home.append(JOURNAL, home.prediction("t1", B))
