@@ -6,12 +6,16 @@ import inspect
 from dataclasses import replace
 from typing import Any
 
+import polars as pl
+
+from saima.features.lowering import lower
 from saima.features.nodes import RESOURCE, Call, Constant, Node, call_key, constant, join_sides, magnitude
 from saima.features.operators.base import Operator, TypeFault
 from saima.features.operators.conversion import coerce, recast
+from saima.features.operators.kernel import by_rows
 from saima.features.reference import interpret
 from saima.features.syntax import Apply, ExpressionError, Tree, nearest
-from saima.features.types import BOOL, FLOAT64, INT64, NULL, STRING, TIMESTAMP, Type, list_of, unify
+from saima.features.types import BOOL, FLOAT64, INT64, NULL, STRING, TIMESTAMP, Type, from_frame_value, list_of, unify
 
 
 def bind(operator: Operator, tree: Apply) -> dict[str, list[Tree]]:
@@ -126,7 +130,7 @@ def make_call(
     key = call_key(operator.name, draft.args, given)
     call = replace(typed, key=key, bits=bits)
     if all(isinstance(arg, Constant) and arg.type != RESOURCE for arg in call.args):
-        value = interpret(call, {})
+        value = _folded(call)
         return Constant(type=dtype, side="const", key=f"{value!r}:{dtype}", bits=magnitude(value), value=value)
     return call
 
@@ -149,6 +153,14 @@ def _coerce(operator: Operator, parameter: str, node: Node, column: int) -> Node
     if scalar is not dtype:
         wanted = list_of(wanted)
     return convert(node, wanted, column)
+
+
+def _folded(call: Call) -> Any:
+    """Value of a call on constants, by the operator's one home."""
+    if call.operator.exact or call.operator.lower is by_rows:
+        return interpret(call, {})
+    column = pl.select(lower(call).alias("value")).get_column("value")
+    return from_frame_value((column.cast(pl.Int64) if call.type == TIMESTAMP else column).item(), call.type)
 
 
 _WRITTEN = replace(recast, hidden=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
@@ -82,8 +83,12 @@ def parse(text: str) -> Tree:
     body = flat.strip()
     if not body:
         raise ExpressionError("syntax", "the expression is empty")
+    if any("\ud800" <= character <= "\udfff" for character in body):
+        raise ExpressionError("syntax", "not an expression: half of a surrogate pair is no character", lead + 1)
     try:
-        tree = ast.parse(body, mode="eval")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Python's own texts, such as '\\d' in a regular expression
+            tree = ast.parse(body, mode="eval")
     except SyntaxError as error:
         raise ExpressionError("syntax", f"not an expression: {error.msg}", lead + max(error.offset or 1, 1)) from None
     except (ValueError, RecursionError, MemoryError) as error:
@@ -147,7 +152,9 @@ class _Parser:
                 )
         return tuple(reversed(parts))
 
-    def literal(self, node: ast.expr) -> Any:
+    def literal(self, node: ast.expr, depth: int = 0) -> Any:
+        if depth > MAX_DEPTH:
+            raise ExpressionError("forbidden", f"nested more than {MAX_DEPTH} deep", self.column(node))
         match node:
             case ast.Constant(value=bool() | int() | float() | str() | None as value):
                 return value
@@ -156,10 +163,17 @@ class _Parser:
             ):
                 return -value
             case ast.List(elts=items) | ast.Tuple(elts=items):
-                return [self.literal(item) for item in items]
-            case ast.Dict(keys=keys, values=values) if all(key is not None for key in keys):
-                return {self.literal(key): self.literal(value) for key, value in zip(keys, values, strict=True) if key}
+                return [self.literal(item, depth + 1) for item in items]
+            case ast.Dict(keys=keys, values=values):
+                return {
+                    self.key(key, node): self.literal(item, depth + 1) for key, item in zip(keys, values, strict=True)
+                }
         raise ExpressionError("forbidden", "a list or dictionary holds constants only", self.column(node))
+
+    def key(self, node: ast.expr | None, mapping: ast.Dict) -> Any:
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+            raise ExpressionError("forbidden", "the keys of a dictionary are texts", self.column(node or mapping))
+        return node.value
 
     def comparison(self, node: ast.Compare, depth: int) -> Apply:
         column = self.column(node)
