@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ab import exposure
+from saima.learning.outcomes import PRESUMED, settled
 from saima.routing.experiments import Experiment
 
 MATURE = 0.99
@@ -91,9 +92,9 @@ def prepare(experiment: Experiment, samples: pl.LazyFrame, journal: pl.LazyFrame
     own = (
         samples.with_columns(pl.col("unit", "arm", "experiment", "trace").cast(pl.String))
         .filter((pl.col("experiment") == name) & (pl.col("arm") != "") & pl.col("label").is_not_null())
-        .unique(["trace", "item"], keep="first", maintain_order=True)
         .collect()
     )
+    own = settled(own) if "role" in own.columns else own.unique(["trace", "item"], keep="first", maintain_order=True)
     exposures = (
         exposure.from_samples(own.lazy(), name) if journal is None else exposure.from_journal(journal, name)
     ).collect()
@@ -105,10 +106,14 @@ def prepare(experiment: Experiment, samples: pl.LazyFrame, journal: pl.LazyFrame
 
 
 def _cut(samples: pl.DataFrame) -> int | None:
-    """Event time up to which a decision counts: the newest label less the age at which outcomes have arrived."""
+    """Event time up to which a decision counts: the newest label less the age at which outcomes have arrived.
+
+    A negative that was assumed tells nothing of that age.
+    """
     if "label_time" not in samples.columns:
         return None
-    age = (samples["label_time"] - samples["time"]).quantile(MATURE, "higher")
+    came = samples.filter(pl.col("role") != PRESUMED) if "role" in samples.columns else samples
+    age = (came["label_time"] - came["time"]).quantile(MATURE, "higher")
     newest = samples["label_time"].max()
     return None if age is None or not isinstance(newest, int) else int(newest - age)
 

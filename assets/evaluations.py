@@ -19,6 +19,7 @@ from saima.features import Algorithm
 from saima.features.declaration import Declaration
 from saima.features.plan import compile_fuse
 from saima.learning.evaluation import Metrics, Verdict, baselines, gate, measure
+from saima.learning.outcomes import settled
 from saima.learning.trainers import spec_of
 from saima.routing.experiments import Experiment, load_experiments
 from saima.stores.interfaces import Registry
@@ -119,8 +120,9 @@ class Judged:
 def judge(
     algorithm: Algorithm, lineage: str, training: Training, rows: pl.DataFrame, held: pl.DataFrame, registry: Registry
 ) -> Judged:
-    """Score the held-out rows by candidate and champion under the lineage's parameters and compare."""
-    label = held["label"].to_numpy()
+    """Score the held-out rows by candidate and champion under the lineage's parameters and compare what has settled."""
+    known = settled(held.with_row_index("_row"))
+    label, at = known["label"].to_numpy(), known["_row"].to_numpy()
     if not held.height:
         return Judged(Verdict(True, "no row is new to the champion: nothing to compare"), {}, label, {})
     parameters = parameters_of(algorithm, lineage)
@@ -137,8 +139,16 @@ def judge(
             algorithm.declaration, {name: reigning.load(name).predict(held) for name in models}, parameters
         )
     scores |= baselines(rows, held, "label")
-    metrics = {name: measure(label, score) for name, score in scores.items()}
-    return Judged(gate(metrics["candidate"], metrics.get("champion")), metrics, label, scores)
+    scores = {name: score[at] for name, score in scores.items()}
+    binary = is_binary(algorithm.declaration)
+    metrics = {name: measure(label, score, binary=binary) for name, score in scores.items()}
+    verdict = gate(metrics["candidate"], metrics.get("champion"), metric="log_loss" if binary else "mae")
+    return Judged(verdict, metrics, label, scores)
+
+
+def is_binary(declaration: Declaration) -> bool:
+    """Whether the label is that something happened, and the score its chance."""
+    return declaration.label is not None and declaration.label.value is None
 
 
 def parameters_of(algorithm: Algorithm, lineage: str) -> dict[str, Any]:
@@ -207,5 +217,8 @@ def _table(metrics: Mapping[str, Metrics]) -> dg.TableMetadataValue:
         dg.TableRecord({"who": name, **{key: value for key, value in each.to_json().items() if value is not None}})
         for name, each in metrics.items()
     ]
-    columns = [dg.TableColumn("who", "string"), *(dg.TableColumn(key, "float") for key in ("mae", "rmse", "r2", "auc"))]
+    columns = [
+        dg.TableColumn("who", "string"),
+        *(dg.TableColumn(key, "float") for key in ("mae", "rmse", "r2", "auc", "log_loss")),
+    ]
     return dg.MetadataValue.table(records, schema=dg.TableSchema([*columns, dg.TableColumn("rows", "int")]))

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from saima.features.declaration import Declaration
+from saima.features.durations import milliseconds
 from saima.learning.evaluation import baselines, measure
+from saima.learning.outcomes import settled
 from saima.recordings import load_private
 from saima.stores.interfaces import Registry, Tables
+from saima.streams.history import outcomes, sample_rows
+from saima.streams.samples import join_spec
 
 LEAK_R2, LEAK_AUC = 0.40, 0.80
 _ULP_TOLERANCE = 1e-6
@@ -40,26 +45,39 @@ def failures(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def count_samples(
-    answered: pl.DataFrame, samples: pl.DataFrame, labels: pl.DataFrame, attribution: int
-) -> dict[str, int]:
-    """Samples lost and duplicated: every answered, not degraded trace whose label came within attribution is one.
+def expected_samples(
+    answered: pl.DataFrame, items: pl.DataFrame | None, declaration: Declaration, events: Mapping[str, pl.DataFrame]
+) -> pl.DataFrame:
+    """What must have become samples: trace, item, label, label_time, role of every answered, not degraded decision.
 
-    `labels` are the label events that were published (trace, label_time); times and `attribution` in ms.
+    items: candidates of each trace (trace, item), None where the algorithm does not rank; events: what was published of
+    the label's topic and of its exposure. Rows count whose moment the join's watermark has passed.
     """
-    due = (
-        answered.filter(~pl.col("degraded"))
-        .unique("trace")
-        .join(labels, on="trace")
-        .filter(pl.col("label_time") <= pl.col("time") + attribution)
-    )
-    distinct = samples.select("trace", "item").unique().height
+    label = declaration.label
+    assert label is not None
+    spec = join_spec(declaration)
+    decided = answered.filter(~pl.col("degraded")).unique("trace").select("trace", "time")
+    decided = decided.with_columns(item=pl.lit("")) if items is None else decided.join(items, on="trace")
+    happened = outcomes(declaration, label.source, events[label.source].lazy())
+    shown = outcomes(declaration, label.exposure, events[label.exposure].lazy()) if label.exposure else happened.head(0)
+    end = 2**62
+    if label.scheme != "once":
+        seen = [*pl.collect_all([happened.select("time"), shown.select("time")])]
+        newest = max(int(each["time"].to_numpy().max(initial=0)) for each in seen)
+        lateness = spec.lateness or milliseconds(declaration.sources[label.source].lateness)
+        end = min(newest, int(answered["time"].to_numpy().max(initial=0))) - lateness
+    return sample_rows(spec, decided.lazy(), happened, shown, end).collect()
+
+
+def count_samples(due: pl.DataFrame, samples: pl.DataFrame) -> dict[str, int]:
+    """Samples lost and duplicated; `due` is what `expected_samples` says. A sample is a (trace, item, role)."""
+    key = ["trace", "item", "role"]
     return {
         "samples": samples.height,
         "samples_expected": due.height,
-        "samples_lost": due.join(samples, on="trace", how="anti").height,
-        "samples_duplicated": samples.height - distinct,
-        "samples_unexplained": samples.join(due, on="trace", how="anti").height,
+        "samples_lost": due.join(samples, on=key, how="anti").height,
+        "samples_duplicated": samples.height - samples.select(key).unique().height,
+        "samples_unexplained": samples.join(due, on=key, how="anti").height,
     }
 
 
@@ -89,13 +107,17 @@ def against_oracle(algorithm: Path, datasets: Path, records: pl.DataFrame, rows:
         return {"rows": 0, "features": 0, "mismatches": 0, "examples": []}
     module = load_private(algorithm / "oracle.py", f"saima_oracle_{algorithm.name}")
     step = max(1, records.height // rows)
-    served = {row["trace"]: json.loads(row["record"])["features"] for row in records[::step].iter_rows(named=True)}
-    expected: dict[str, dict[str, Any]] = module.expected(datasets, list(served))
+    served = {row["trace"]: json.loads(row["record"]) for row in records[::step].iter_rows(named=True)}
+    expected = {
+        (trace, place): values
+        for trace, found in module.expected(datasets, list(served)).items()
+        for place, values in _by_place(served[trace], found)
+    }
     differences = [
-        f"{trace} {name}: served {served[trace][name][0]}, expected {value}"
-        for trace, values in expected.items()
+        f"{trace} {name}: served {served[trace]['features'][name][place]}, expected {value}"
+        for (trace, place), values in expected.items()
         for name, value in values.items()
-        if not _same(served[trace][name][0], value)
+        if not _same(served[trace]["features"][name][place], value)
     ]
     return {
         "rows": len(expected),
@@ -105,29 +127,45 @@ def against_oracle(algorithm: Path, datasets: Path, records: pl.DataFrame, rows:
     }
 
 
+def _by_place(record: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The naive program's values by place among the kept candidates; of a ranking it tells them by item."""
+    if not record["items"]:
+        yield 0, found
+        return
+    for place, index in enumerate(record["kept"]):
+        yield place, found[record["items"][index]["item_id"]]
+
+
 def _same(left: float | int | None, right: float | int | None) -> bool:
     if left is None or right is None:
         return left is right
     return math.isclose(left, right, rel_tol=_ULP_TOLERANCE, abs_tol=_ULP_TOLERANCE)
 
 
-def errors(samples: pl.DataFrame, history: pl.DataFrame) -> dict[str, dict[str, Any]]:
+def errors(
+    samples: pl.DataFrame, history: pl.DataFrame, group: Sequence[str], binary: bool
+) -> dict[str, dict[str, Any]]:
     """Errors by arm and by model over the live samples, beside the naive baselines learned on history.
 
-    `history` has label, carrier_id, departure_hour; the samples have the same columns, arm, score and `out.*`.
+    Of each candidate the row that is known last counts. group: features whose groups' means are a baseline; binary:
+    the label is that something happened.
     """
-    label = samples["label"].to_numpy()
+    history, samples = settled(history), settled(samples)
     found: dict[str, dict[str, Any]] = {}
-    naive = baselines(history, samples, "label", group=["carrier_id", "departure_hour"])
-    for name, prediction in naive.items():
-        found[f"baseline {name}"] = measure(label, prediction).to_json()
+    if not samples.height:
+        return found
+
+    def tell(name: str, label: pl.Series, score: Any) -> None:
+        found[name] = measure(label.to_numpy(), score, binary=binary).to_json()
+
+    for name, prediction in baselines(history, samples, "label", group=group).items():
+        tell(f"baseline {name}", samples["label"], prediction)
     for (arm,), rows in sorted(samples.group_by("arm")):
-        found[f"arm {arm}"] = measure(rows["label"].to_numpy(), rows["score"].to_numpy()).to_json()
+        tell(f"arm {arm}", rows["label"], rows["score"].to_numpy())
     for column in (name for name in samples.columns if name.startswith("out.")):
         rows = samples.drop_nulls(column)
         if rows.height:
-            model = column.removeprefix("out.").rsplit(".", 1)[0]
-            found[f"model {model}"] = measure(rows["label"].to_numpy(), rows[column].to_numpy()).to_json()
+            tell(f"model {column.removeprefix('out.').rsplit('.', 1)[0]}", rows["label"], rows[column].to_numpy())
     return found
 
 

@@ -32,6 +32,21 @@ class Questions:
             chosen = tuple(row[name] for name in self._chosen_by)
             self._items.setdefault(chosen, []).append({name: row[name] for name in fields})
 
+    def candidates(self, rows: pl.DataFrame) -> pl.DataFrame | None:
+        """Candidates of each row: trace, its key, and item; None where the algorithm ranks nothing."""
+        if self._items is None:
+            return None
+        schema = {name: rows.schema[name] for name in self._chosen_by}
+        chosen = pl.DataFrame(
+            [(*chosen, item["item_id"]) for chosen, items in self._items.items() for item in items],
+            schema={**schema, "item": pl.String},
+            orient="row",
+        )
+        asked = rows.select(*self._chosen_by, trace="key")
+        if not self._chosen_by:
+            return asked.join(chosen, how="cross")
+        return asked.join(chosen, on=self._chosen_by).select("trace", "item")
+
     def ask(self, row: dict[str, Any]) -> dict[str, Any]:
         """`request`, and `user` and `items` where the algorithm has them."""
         asked: dict[str, Any] = {"request": {name: row[name] for name in self._fields}}

@@ -45,6 +45,10 @@ class Traffic:
     requests: str
     questions: Questions
 
+    def candidates(self) -> pl.DataFrame | None:
+        """Candidates of every request (trace, item); None where the algorithm ranks nothing."""
+        return self.questions.candidates(self.events[self.requests])
+
     def ticks(self, after: int, until: int) -> Iterator[int]:
         """Moments at which something is asked, ascending, in [after, until)."""
         times = self.events[self.requests]["time"]

@@ -13,8 +13,8 @@ from cli import proof
 from cli.replay import Progress, Traffic
 from cli.session import Session
 from saima.features import load
-from saima.features.durations import milliseconds
 from saima.features.parity import check
+from saima.recordings import load_recording
 
 _ORACLE_ROWS = 48
 
@@ -32,10 +32,11 @@ def summarise(
     samples, history = every.filter(pl.col("offset") > 0), every.filter(pl.col("offset") == 0)
     journal = session.tables.scan(f"{session.algorithm}/journal").collect()
     published = {
-        topic: frame.filter((pl.col("time") >= span[0]) & (pl.col("time") < span[1])).select("id", "key", "time")
+        topic: frame.filter((pl.col("time") >= span[0]) & (pl.col("time") < span[1]))
         for topic, frame in traffic.events.items()
     }
-    labels = published[declared.label.source].select(trace="key", label_time="time")
+    due = proof.expected_samples(answered, traffic.candidates(), declared, published)
+    recording = load_recording(algorithm.directory, session.settings.datasets)
     events = {topic: session.tables.scan(f"events/{topic}") for topic in traffic.events}
     parity = check(algorithm, journal, events)
     hosts = list(session.registry.statuses("host/").values())
@@ -47,8 +48,8 @@ def summarise(
         "latency_ms": _latency(answered),
         "degraded": int(answered["degraded"].sum()),
         "events": progress.events,
-        **proof.count_events(published, session.tables),
-        **proof.count_samples(answered, samples, labels, milliseconds(declared.label.attribution)),
+        **proof.count_events({topic: frame.select("id") for topic, frame in published.items()}, session.tables),
+        **proof.count_samples(due, samples),
         **proof.count_journal(answered, journal, sum(int(host.get("dropped", 0)) for host in hosts)),
         "retrains": [
             {name: mark.get(name) for name in ("lineage", "trigger", "publication", "samples", "outcome")}
@@ -68,7 +69,7 @@ def summarise(
         "naive_program": proof.against_oracle(
             algorithm.directory, session.settings.datasets, journal.sort("time"), _ORACLE_ROWS
         ),
-        "errors": proof.errors(samples, history),
+        "errors": proof.errors(samples, history, recording.baseline, declared.label.value is None),
         "ab": experiment_verdict(session),
         "restarts": {name: child.restarts for name, child in session.supervisor.children.items()},
         "peak_memory_mb": round(peak),
@@ -120,11 +121,14 @@ def judge(found: dict[str, Any]) -> list[str]:
             f"window is off; first: {naive['examples'][0]}"
         )
     errors = found["errors"]
-    best = min(row["mae"] for name, row in errors.items() if name.startswith("baseline"))
+    best = min((row["mae"] for name, row in errors.items() if name.startswith("baseline")), default=0.0)
+    if not errors:
+        failed.append("there is no live sample to measure errors on")
     for name, row in errors.items():
         if name.startswith("baseline"):
             continue
-        if row["mae"] >= best:
+        # Of clicks the absolute error says nothing: to answer "never" has the smallest.
+        if row.get("log_loss") is None and row["mae"] >= best:
             failed.append(f"{name} has MAE {row['mae']:.2f}, no better than the best baseline's {best:.2f}")
         if (row["r2"] or 0) > proof.LEAK_R2 or (row["auc"] or 0) > proof.LEAK_AUC:
             failed.append(f"{name} is too good to be true (R2 {row['r2']:.2f}, AUC {row['auc']:.2f}): a leak")
@@ -151,7 +155,9 @@ def table(found: dict[str, Any]) -> Table:
     shown.add_row("naive program", f"{naive['rows']} x {naive['features']}, mismatches {naive['mismatches']}")
     for name, row in found["errors"].items():
         auc = "  -  " if row["auc"] is None else f"{row['auc']:.3f}"
-        shown.add_row(name, f"MAE {row['mae']:.2f}  RMSE {row['rmse']:.2f}  AUC {auc}  ({row['rows']:,} rows)")
+        loss = row.get("log_loss")
+        error = f"MAE {row['mae']:.2f}  RMSE {row['rmse']:.2f}" if loss is None else f"log loss {loss:.4f}"
+        shown.add_row(name, f"{error}  AUC {auc}  ({row['rows']:,} rows)")
     for name, text in found["ab"].items():
         shown.add_row(f"experiment {name}", str(text))
     shown.add_row("seconds, peak memory", f"{found['seconds']}, {found['peak_memory_mb']:,} MB")

@@ -16,6 +16,9 @@ HISTORY_START = 1_356_998_400_000
 HISTORY_END = 1_364_788_800_000
 """2013-04-01 00:00 in New York: batch owns the events before it, the stream those from it on. ms UTC."""
 
+BASELINE = ("carrier_id", "departure_hour")
+"""Features whose groups' means are the naive baseline of the delay."""
+
 LEAD = 2 * 3_600_000
 """A flight is predicted this long before its scheduled departure. ms."""
 

@@ -19,6 +19,8 @@ from assets.stores import Stores
 from saima.features import Algorithm
 from saima.learning.evaluation import measure
 from saima.learning.increments import data_state, with_replay
+from saima.learning.labels import WEIGHTED
+from saima.learning.outcomes import settled, weighted
 from saima.learning.trainers import Model, ModelSpec, spec_of, trainer
 from saima.learning.trainers.lightgbm import LightGBMModel
 from saima.learning.trainers.xgboost import XGBoostModel
@@ -49,7 +51,7 @@ def model(algorithm: Algorithm, name: str) -> dg.AssetsDefinition:
         spec = spec_of(algorithm.declaration, name, config.seed, config.settings(), algorithm.directory)
         samples = training.read(tables, spec.features)
         yield from gates.results(algorithm, asset, table, samples, whole=False)
-        result = learn(training, samples, spec, config, champions)
+        result = learn(training, samples, spec, config, champions, _scheme(algorithm))
         for lineage in mine:
             registry.put_fact(f"training/{algorithm.name}/{lineage}/{name}", {"folder": str(training.folder)})
         yield dg.MaterializeResult(metadata={**result.shown, **_plots(result, spec)})
@@ -80,14 +82,24 @@ class Result:
 
 
 def learn(
-    training: Training, samples: pl.DataFrame, spec: ModelSpec, config: TrainingConfig, champions: list[Champion]
+    training: Training,
+    samples: pl.DataFrame,
+    spec: ModelSpec,
+    config: TrainingConfig,
+    champions: list[Champion],
+    scheme: str = "once",
 ) -> Result:
     """Train, predict the held-out rows, learn them too, and save.
 
-    Incremental training goes on from the newest champion that holds the model; without one it is full.
+    Incremental training goes on from the newest champion that holds the model; without one it is full. `scheme` is that
+    of the label: the weights that it asks for are frozen from the champion's model.
     """
     begun = time.monotonic()
-    source = _source(spec, config, champions)
+    holding = [each for each in champions if spec.name in each.manifest.models]
+    newest = max(holding, key=lambda each: each.publication, default=None)
+    source = newest if _goes_on(newest, spec, config) else None
+    before = newest.load(spec.name) if newest is not None and scheme in WEIGHTED else None
+    samples = weighted(samples, scheme, before.predict if before else None)
     rows, held = training.split(samples)
     candidate = _fit(rows, spec, config, source)
     scores = candidate.predict(held) if held.height else np.empty(0)
@@ -103,18 +115,23 @@ def learn(
     training.record(spec.name, held, scores, {**facts, "state": data_state(samples).to_json()})
     shown: dict[str, Any] = {"rows": samples.height, "held_out": held.height, **facts}
     if held.height:
-        metrics = measure(held["label"].to_numpy(), scores).to_json()
+        known = settled(held.with_columns(_score=scores))
+        binary = spec.declaration.objective == "binary"
+        metrics = measure(known["label"].to_numpy(), known["_score"].to_numpy(), binary=binary).to_json()
         shown |= {key: value for key, value in metrics.items() if value is not None and key != "rows"}
     return Result(final, held, scores, {**shown, "seconds": round(time.monotonic() - begun, 2)})
 
 
-def _source(spec: ModelSpec, config: TrainingConfig, champions: list[Champion]) -> Champion | None:
-    """The champion to go on from; None for a full training."""
-    holding = [each for each in champions if spec.name in each.manifest.models]
-    newest = max(holding, key=lambda each: each.publication, default=None)
+def _goes_on(newest: Champion | None, spec: ModelSpec, config: TrainingConfig) -> bool:
+    """Whether the training goes on from the newest champion; otherwise it is full."""
     if newest is None or config.mode != "incremental":
-        return None
-    return None if config.full_after and newest.increments(spec.name) >= config.full_after else newest
+        return False
+    return not (config.full_after and newest.increments(spec.name) >= config.full_after)
+
+
+def _scheme(algorithm: Algorithm) -> str:
+    label = algorithm.declaration.label
+    return label.scheme if label is not None else "once"
 
 
 def _fit(rows: pl.DataFrame, spec: ModelSpec, config: TrainingConfig, source: Champion | None) -> Model:

@@ -17,7 +17,10 @@ from saima.errors import SaimaError
 from saima.learning.increments import DataState, hold_out
 from saima.stores.interfaces import Tables
 
-IDENTITY = ("trace", "item", "time", "label", "label_time", "label_offset", "label_appended", "weight", "offset")
+IDENTITY = (
+    *("trace", "item", "time", "label", "label_time", "label_offset", "label_appended"),
+    *("role", "weight", "offset"),
+)
 """Columns that a training reads beside the features."""
 
 _SNAPSHOT = "snapshot.json"

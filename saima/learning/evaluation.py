@@ -26,13 +26,17 @@ THRESHOLD = 15.0
 
 @dataclass(frozen=True)
 class Metrics:
-    """Errors over `rows` labelled rows. `auc` and `r2` are None where they have no meaning (one class, no variance)."""
+    """Errors over `rows` labelled rows. `auc` and `r2` are None where they have no meaning (one class, no variance).
+
+    `log_loss` is that of a chance of 1, in nats a row; None where labels are no outcomes of 0 and 1.
+    """
 
     rows: int
     mae: float
     rmse: float
     r2: float | None
     auc: float | None
+    log_loss: float | None = None
 
     def to_json(self) -> dict[str, float | int | None]:
         """Plain values by name."""
@@ -84,8 +88,22 @@ def auc(positive: ArrayLike, score: ArrayLike) -> float | None:
     return float((ranks[hit].sum() - positives * (positives + 1) / 2.0) / (positives * negatives))
 
 
-def measure(label: ArrayLike, score: ArrayLike, threshold: float = THRESHOLD) -> Metrics:
-    """All metrics at once. Raises SaimaError if there are no rows, lengths differ, or a value is not finite."""
+def log_loss(label: ArrayLike, score: ArrayLike) -> float:
+    """Mean of -ln of the chance that the score gave to what happened; chances are kept 1e-9 away from 0 and 1.
+
+    >>> round(log_loss([1.0, 0.0], [0.5, 0.5]), 6)
+    0.693147
+    """
+    chance = np.clip(_float(score), 1e-9, 1 - 1e-9)
+    return float(-np.where(_float(label) > 0.5, np.log(chance), np.log1p(-chance)).mean())
+
+
+def measure(label: ArrayLike, score: ArrayLike, threshold: float = THRESHOLD, *, binary: bool = False) -> Metrics:
+    """All metrics at once.
+
+    threshold: where `auc` cuts the label; binary: labels are 0 or 1, scores the chance of 1, and the cut is between.
+    Raises SaimaError if there are no rows, lengths differ, or a value is not finite.
+    """
     truth, guess = _float(label), _float(score)
     if truth.shape != guess.shape or truth.ndim != 1:
         raise SaimaError(f"labels {truth.shape} and scores {guess.shape} are not of one length")
@@ -94,7 +112,9 @@ def measure(label: ArrayLike, score: ArrayLike, threshold: float = THRESHOLD) ->
     for name, values in (("label", truth), ("score", guess)):
         if not np.isfinite(values).all():
             raise SaimaError(f"{int((~np.isfinite(values)).sum())} of {values.size} values of {name} are not finite")
-    return Metrics(truth.size, mae(truth, guess), rmse(truth, guess), r2(truth, guess), auc(truth > threshold, guess))
+    ranked = auc(truth > (0.5 if binary else threshold), guess)
+    loss = log_loss(truth, guess) if binary else None
+    return Metrics(truth.size, mae(truth, guess), rmse(truth, guess), r2(truth, guess), ranked, loss)
 
 
 def baselines(
@@ -132,7 +152,7 @@ def gate(
 
     It loses when its error is above the champion's by more than the share `tolerance` (which keeps noise on small
     sets from stopping a refresh). Without a champion it passes; on fewer than `least_rows` rows nothing can be said and
-    it passes, saying so. `metric` is mae, rmse or auc (of which more is better).
+    it passes, saying so. `metric` is mae, rmse, log_loss or auc (of which more is better).
     """
     if champion is None:
         return Verdict(True, f"no champion; {metric} {_text(getattr(candidate, metric))} on {candidate.rows} rows")

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 SCHEMES = ("once", "waited", "fnw", "fnc", "esdfm", "defer", "dfm")
+WEIGHTED = ("fnw", "esdfm", "defer")
+"""Schemes whose rows weigh by what a model before them thought."""
+
 CEILING = 1.0 - 1e-6
 """FNC's correction is clipped here: near q = 1/2 it leaves [0, 1]."""
 
@@ -122,7 +125,7 @@ def weights(scheme: str, label: ArrayLike, p: ArrayLike | None = None, p_dp: Arr
     label = np.asarray(label, dtype=np.float64)
     if scheme not in SCHEMES:
         raise SaimaError(f"unknown label scheme '{scheme}'{suggest(scheme, SCHEMES)}; known: {', '.join(SCHEMES)}")
-    if scheme in ("once", "waited", "fnc", "dfm"):
+    if scheme not in WEIGHTED:
         return np.ones(label.shape)
     if p is None:
         raise SaimaError(f"label scheme '{scheme}' needs p, the previous model's chance of a positive")

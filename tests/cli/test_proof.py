@@ -9,17 +9,29 @@ import pytest
 
 from cli import proof, verdict
 from cli.view import quantile
+from saima.features.declaration import Declaration, Feature, Label, Request, Source
 from saima.settings import Settings
 from saima.stores import open_registry, open_tables
 
 ANSWERED = pl.DataFrame({"trace": ["a", "b", "c"], "time": [0, 0, 0], "degraded": [False, False, True]})
-LABELS = pl.DataFrame({"trace": ["a", "b", "c"], "label_time": [5, 50, 5]})
+PAID = {"from": "paid", "value": "amount", "attribution": "10s"}
+DECLARATION = Declaration(
+    algorithm="shop",
+    request=Request(fields={"shop": "string"}),
+    sources={"paid": Source(key="trace", fields={"trace": "string", "amount": "int64"})},
+    features={"shop": Feature(value="request.shop", dtype="string")},
+    label=Label.model_validate(PAID),
+)
+EVENTS = {
+    "paid": pl.DataFrame(
+        {"trace": ["a", "b", "c"], "time": [5_000, 50_000, 5_000], "seq": [0, 1, 2], "amount": [1, 2, 3]}
+    )
+}
 
 
 def samples(*traces: str) -> pl.DataFrame:
-    return pl.DataFrame(
-        {"trace": list(traces), "item": [""] * len(traces)}, schema={"trace": pl.String, "item": pl.String}
-    )
+    columns = {"trace": list(traces), "item": [""] * len(traces), "role": ["observed"] * len(traces)}
+    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
 
 
 @pytest.mark.parametrize(
@@ -27,13 +39,45 @@ def samples(*traces: str) -> pl.DataFrame:
     [(["a"], 0, 0, 0), ([], 1, 0, 0), (["a", "a"], 0, 1, 0), (["a", "b"], 0, 0, 1), (["a", "c"], 0, 0, 1)],
 )
 def test_samples_are_counted_from_the_clients_list(held: list[str], lost: int, twice: int, unexplained: int) -> None:
-    found = proof.count_samples(ANSWERED, samples(*held), LABELS, attribution=10)
+    due = proof.expected_samples(ANSWERED, None, DECLARATION, EVENTS)
+    found = proof.count_samples(due, samples(*held))
     assert found["samples_expected"] == 1
     assert (found["samples_lost"], found["samples_duplicated"], found["samples_unexplained"]) == (
         lost,
         twice,
         unexplained,
     )
+
+
+def test_a_ranking_is_due_a_row_for_what_was_shown_and_another_for_its_click() -> None:
+    ranking = DECLARATION.model_copy(
+        update={
+            "sources": {
+                name: Source(key="trace", fields={"trace": "string", "item_id": "string"}, lateness="1s")
+                for name in ("shown", "clicked")
+            },
+            "label": Label.model_validate(
+                {"from": "clicked", "join": ["trace", "item"], "exposure": "shown", "scheme": "fnw",
+                 "attribution": "1h"}
+            ),
+        }
+    )  # fmt: skip
+    answered = pl.DataFrame({"trace": ["a", "b", "z"], "time": [0, 0, 9_000], "degraded": [False, False, False]})
+    items = pl.DataFrame({"trace": ["a", "a", "b"], "item": ["x", "y", "x"]})
+
+    def event(**columns: list[object]) -> pl.DataFrame:
+        return pl.DataFrame({**columns, "seq": list(range(len(columns["trace"])))})
+
+    events = {
+        "shown": event(trace=["a", "b", "-"], item_id=["x", "x", "-"], time=[100, 8_000, 9_000]),
+        "clicked": event(trace=["a"], item_id=["x"], time=[4_000]),
+    }
+    due = proof.expected_samples(answered, items, ranking, events)
+    # b was shown at 8 s: the watermark stands there, not beyond it.
+    assert due.select("trace", "item", "label", "role").rows() == [
+        ("a", "x", 0.0, "assumed_negative"),
+        ("a", "x", 1.0, "correction"),
+    ]
 
 
 def test_an_answer_that_the_journal_lacks_is_counted() -> None:

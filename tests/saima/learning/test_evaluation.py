@@ -117,4 +117,5 @@ def test_metrics_become_plain_values() -> None:
         "rmse": 0.0,
         "r2": 1.0,
         "auc": None,
+        "log_loss": None,
     }
