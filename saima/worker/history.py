@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 
+from saima.errors import StoreError
 from saima.events import Topic
 from saima.stores.interfaces import Registry, Tables
 from saima.streams.held import Change
@@ -24,7 +25,10 @@ def history_ends(registry: Registry) -> dict[str, int]:
 def history_frames(
     tables: Tables, topics: Iterable[Topic], upto: int, ends: Mapping[str, int]
 ) -> dict[str, pl.LazyFrame]:
-    """Accepted rows by topic: those of history (offset 0) before its end, and those of the log up to `upto`."""
+    """Accepted rows by topic: those of history (offset 0) before its end, and those of the log up to `upto`.
+
+    Raises StoreError naming a field that the table holds in another type than is declared now.
+    """
     frames: dict[str, pl.LazyFrame] = {}
     for topic in topics:
         name = f"events/{topic.name}"
@@ -34,10 +38,27 @@ def history_frames(
         accepted = ~pl.col("late") & (offset <= upto) & ((offset > 0) | (time < ends.get(topic.name, 0)))
         frame = tables.scan(name).filter(accepted)
         schema = pl.DataFrame(topic.schema.empty_table()).schema
-        known = frame.collect_schema().names()
+        known = frame.collect_schema()
+        wrong = [
+            f"{field} is {known[field]}, declared {schema[field]}"
+            for field in topic.fields
+            if field in known and not _fits(known[field], schema[field])
+        ]
+        if wrong:
+            raise StoreError(
+                f"table '{name}' has other types than source '{topic.name}' declares: {'; '.join(wrong)}; declare the "
+                "field under a new name, or materialize the history again"
+            )
         absent = [pl.lit(None, dtype=schema[field]).alias(field) for field in topic.fields if field not in known]
         frames[topic.name] = frame.with_columns(absent)
     return frames
+
+
+def _fits(stored: pl.DataType, declared: pl.DataType) -> bool:
+    """Whether stored values are values of the declared type: the type itself, or a number of more or fewer bits."""
+    if stored == declared or (stored.is_nested() and declared.is_nested()):
+        return True
+    return (stored.is_integer() and declared.is_numeric()) or (stored.is_float() and declared.is_float())
 
 
 def build(found: Catalog, missing: set[str], frames: dict[str, pl.LazyFrame]) -> list[Change]:

@@ -139,11 +139,11 @@ def test_a_field_whose_type_changes_upstream_is_named_and_loses_only_what_does_n
 def test_a_table_whose_stored_type_differs_keeps_the_rows_waiting_and_names_the_column(home: Home) -> None:
     worker = Worker(home.settings)
     old = pl.DataFrame({"offset": [0], "late": [False], "time": [B - 1], "amount": ["1.5"], "day": ["2015-08-19"]})
-    home.tables.append("events/paid", old)
     home.append("paid", home.payment("t1", B, 2.5))
     home.append("viewed", home.view("ok", B, "s0", 1))
     while worker.cycle():
         pass
+    home.tables.append("events/paid", old)
     with pytest.raises(StoreError, match="table 'events/paid' has other types: amount is Float64, there String"):
         worker.drain()
     worker.cycle()
@@ -153,6 +153,20 @@ def test_a_table_whose_stored_type_differs_keeps_the_rows_waiting_and_names_the_
     worker.drain()
     assert worker.status()["outbox_rows"] == 0
     assert sorted(home.tables.scan("events/paid").collect()["amount"].to_list()) == [1.5, 2.5]
+    worker.close()
+
+
+def test_history_whose_stored_type_differs_is_refused_by_name_and_nothing_is_built(home: Home) -> None:
+    path = home.algorithms / "shop" / "algorithm.yaml"
+    path.write_text(path.read_text().replace("item: string, seconds: int64", "item: int64, seconds: int64"))
+    worker = Worker(home.settings)
+    message = "table 'events/viewed' has other types than source 'viewed' declares: item is String, declared Int64"
+    with pytest.raises(StoreError, match=message):
+        worker.bootstrap()
+    worker.close()
+    path.write_text(path.read_text().replace("item: int64, seconds", "item: string, seconds"))
+    worker = Worker(home.settings)
+    worker.bootstrap()
     worker.close()
 
 
