@@ -19,18 +19,23 @@ _FILES = {"algorithm.yaml": "algorithm.yaml.txt", "tests/test_@name@.py": "test.
 @click.argument("name")
 def new(name: str) -> None:
     """Scaffold algorithms/NAME: a declaration that validates and tests that pass. Overwrites nothing."""
+    folder = settings().algorithms / checked_name(name)
+    if folder.exists():
+        raise click.ClickException(f"{folder} exists; choose another name, or remove it first")
+    for path in scaffold(folder, name):
+        click.echo(f"wrote {path}")
+    click.echo(f"next: saima check {name}; saima explain {name}; pytest {folder}")
+
+
+def checked_name(name: str) -> str:
+    """The name, if an algorithm may have it. Raises click.BadParameter."""
     if not _NAME.fullmatch(name) or name in _TAKEN:
         raise click.BadParameter(
             f"'{name}' is not a name of an algorithm; use up to 48 of a-z, 0-9 and _, a letter first, "
             f"and none of {', '.join(sorted(_TAKEN))}",
             param_hint="NAME",
         )
-    folder = settings().algorithms / name
-    if folder.exists():
-        raise click.ClickException(f"{folder} exists; choose another name, or remove it first")
-    for path in scaffold(folder, name):
-        click.echo(f"wrote {path}")
-    click.echo(f"next: saima check {name}; saima explain {name}; pytest {folder}")
+    return name
 
 
 def scaffold(folder: Path, name: str) -> list[Path]:

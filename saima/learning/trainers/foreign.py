@@ -17,7 +17,7 @@ from saima.learning.elsewhere import made_elsewhere
 from saima.learning.examples import examples
 from saima.learning.tensors import Features, rows, tensors
 from saima.learning.trainers.runtime import tensorflow
-from saima.learning.trainers.schema import Port, check, frozen_ports, output_of, saved_ports
+from saima.learning.trainers.schema import Port, Ports, check, frozen_ports, output_of, saved_ports
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -118,6 +118,11 @@ def load(directory: Path) -> ForeignModel:
     return opened(path if path.is_file() else directory / SAVED, feed, directory.name)
 
 
+def ports_of(path: Path, signature: str) -> Ports:
+    """Inputs and outputs of a frozen graph (a file) or of a SavedModel's signature (a folder)."""
+    return (_frozen(path) if path.is_file() else _saved(path, signature))[0]
+
+
 def opened(path: Path, feed: Feed, name: str) -> ForeignModel:
     """A model of a file (frozen graph) or a folder (SavedModel)."""
     tensor = feed.tensor
@@ -138,7 +143,7 @@ def opened(path: Path, feed: Feed, name: str) -> ForeignModel:
     return ForeignModel(path, feed, run_of(list(wanted), targets))
 
 
-def _saved(path: Path, signature: str) -> tuple[Any, Callable[[list[str], dict[str, tuple[str, int]]], Run]]:
+def _saved(path: Path, signature: str) -> tuple[Ports, Callable[[list[str], dict[str, tuple[str, int]]], Run]]:
     """Ports of a SavedModel's signature, and how to run it."""
     tf = tensorflow()
     if not (path / "saved_model.pb").is_file():
@@ -161,7 +166,7 @@ def _saved(path: Path, signature: str) -> tuple[Any, Callable[[list[str], dict[s
     return ports, run_of
 
 
-def _frozen(path: Path) -> tuple[Any, Callable[[list[str], dict[str, tuple[str, int]]], Run]]:
+def _frozen(path: Path) -> tuple[Ports, Callable[[list[str], dict[str, tuple[str, int]]], Run]]:
     """Ports of a frozen graph, and how to run it."""
     tf = tensorflow()
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]

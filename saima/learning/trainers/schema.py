@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,7 @@ def frozen_ports(graph: Any) -> Ports:
             if number == 0:
                 outputs[operation.name] = port
                 if operation.type == "Placeholder":
-                    inputs[operation.name] = port
+                    inputs[operation.name] = replace(port, name=operation.name)
     return Ports(inputs, outputs)
 
 
