@@ -115,6 +115,15 @@ def test(algorithms: tuple[str, ...], rows: int, seed: int) -> None:
         raise click.exceptions.Exit(1)
 
 
+@feature.command("operators")
+@click.argument("name", required=False)
+def operators(name: str | None) -> None:
+    """Operators by family; with NAME its signature, formula, what is missing, and an example."""
+    from cli.feature_text import operator_lines
+
+    click.echo("\n".join(operator_lines(name)))
+
+
 def _row(algorithm: Algorithm, name: str, row: dict[str, Any]) -> str:
     """The inputs that the feature reads, as JSON that `preview --rows` takes."""
     return json.dumps({column: row[column] for column in algorithm.plan.lineage[name]}, ensure_ascii=False, default=str)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
+
+from saima.errors import SaimaError, suggest
 
 if TYPE_CHECKING:
     from saima.features import Plan
@@ -73,6 +76,27 @@ def cost_of(plan: Plan, name: str, rows: int) -> dict[str, Any]:
         "plan": asdict(whole),
         "without": asdict(without) if without else {"one": 0.0, "many": 0.0},
     }
+
+
+def operator_lines(name: str | None) -> list[str]:
+    """One line an operator, or all that its docstring says; SaimaError with the nearest name for an unknown one."""
+    from saima.features.operators import OPERATORS
+
+    public = {each: found for each, found in OPERATORS.items() if not found.hidden}
+    if name is None:
+        lines, family = [], ""
+        for each, found in public.items():
+            if found.family != family:
+                family = found.family
+                lines.append(family)
+            lines.append(f"  {each:<14} {(inspect.getdoc(found.reference) or '').partition(chr(10))[0]}")
+        return lines
+    if name not in public:
+        raise SaimaError(f"no operator '{name}'{suggest(name, public)}; `saima feature operators` lists them")
+    found = public[name]
+    kinds = ", ".join(f"{parameter}: {kind}" for parameter, kind in found.kinds.items())
+    bits = "equal on every path" if found.exact else "one home; the reference within 2 ulp"
+    return [f"{name}({kinds})", f"  {bits}", "", *(inspect.getdoc(found.reference) or "").splitlines()]
 
 
 def _list(title: str, items: list[str]) -> list[str]:

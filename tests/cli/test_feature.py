@@ -205,3 +205,20 @@ def test_test_finds_an_operator_whose_paths_differ(algorithms: Path) -> None:
     assert ran.exit_code == 1
     assert "first.count_1h: a batch gives" in ran.output
     assert '{"recent.count_1h": ' in ran.output
+
+
+def test_operators_are_listed_and_explained() -> None:
+    listed = run("operators")
+    assert "  smooth         scale * (n + a) / (d + b); null where d + b <= 0." in listed.output.splitlines()
+    shown = run("operators", "smooth").output
+    assert shown.startswith("smooth(n: float, d: float, a: float, b: float, scale: float)\n  equal on every path\n")
+    assert ">>> smooth(" in shown
+    assert "did you mean 'smooth'" in str(run("operators", "smoth").exception)
+
+
+def test_the_page_names_every_operator() -> None:
+    from saima.features.operators import OPERATORS
+    from saima.settings import ROOT
+
+    page = (ROOT / "docs" / "features.md").read_text("utf-8")
+    assert [name for name, found in OPERATORS.items() if not found.hidden and f"`{name}`" not in page] == []
