@@ -15,6 +15,7 @@ COMMANDS = {
     "replay": ("cli.play:replay", "Replay recorded events against a running system."),
     "status": ("cli.status:status", "What runs, what is routed, what was retrained."),
     "new": ("cli.new:new", "Scaffold an algorithm that passes its own tests."),
+    "import": ("cli.import_:import_", "Make an algorithm of a configuration in its XML form."),
     "check": ("cli.check:check", "Validate a declaration; `check parity` compares logged and recomputed features."),
     "feature": ("cli.feature:feature", "List, show, preview and test features."),
     "explain": ("cli.explain:explain", "The plan of an algorithm: stages, sides, lineage."),
