@@ -38,7 +38,7 @@ def graph(defs: dg.Definitions) -> dict[str, dict[str, object]]:
             "checks": sorted(key.name for key in node.check_keys),
         }
         for node in sorted(nodes, key=lambda node: node.key)
-        if node.key.path[0] == "flight_delay"
+        if node.key.path[0] in ("flight_delay", "fashion_ranking")
     }
 
 
@@ -73,6 +73,17 @@ def test_features_know_the_events_that_they_come_from(defs: dg.Definitions) -> N
     assert origins == {("history_flight_departed", name) for name in ("time", "dep_delay", "origin", "carrier")}
     origins = {(dep.asset_key.path[-1], dep.column_name) for dep in lineage["weather_age"]}
     assert ("history_weather_observed", "observed_at") in origins
+
+
+def test_a_ranked_item_comes_from_the_exposures(defs: dg.Definitions) -> None:
+    node = defs.resolve_asset_graph().get(dg.AssetKey(["fashion_ranking", "history_features"]))
+    found = node.metadata["dagster/column_lineage"]
+    lineage = getattr(found, "value", found).deps_by_column
+    origins = {(dep.asset_key.path[-1], dep.column_name) for dep in lineage["item_number"]}
+    assert origins == {("history_impression", "item_id")}
+    origins = {(dep.asset_key.path[-1], dep.column_name) for dep in lineage["affinity_category"]}
+    assert ("history_ranking_asked", "affinity") in origins
+    assert ("history_item_listed", "like_category") in origins
 
 
 def _schema(node: object) -> list[dg.TableColumn]:
