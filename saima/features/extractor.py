@@ -1,9 +1,9 @@
-"""The online path: everything that a request's features need, read in one transaction, then the plan's selects."""
+"""The online path: everything that a request's features need, read in one transaction, then computed without frames."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -11,31 +11,25 @@ import polars as pl
 from saima.errors import StoreError
 from saima.events import Position
 from saima.features.caches import Caches
-from saima.features.gathered import Row, Version
+from saima.features.candidates import Candidates
+from saima.features.extraction import Extraction, Framed, OneRow, Rows, Values
+from saima.features.gathered import Reader, Row
+from saima.features.item_reads import Reading
+from saima.features.item_rows import KeptRows
 from saima.features.needs import Declared, table_needs, window_needs
 from saima.features.requests import Fields
+from saima.features.single import Single
 from saima.features.table_reader import TableReader
+from saima.features.types import TIMESTAMP
 from saima.features.window_reader import WindowReader
-from saima.stores.interfaces import OnlineStore
+from saima.stores.interfaces import OnlineRead, OnlineStore
 
-FEW = 8
-"""Up to so many candidates the input frame is made row by row, which is quicker than column by column."""
+__all__ = ["Extraction", "Extractor"]
 
+Items = Sequence[Mapping[str, Any]]
 
-@dataclass(frozen=True)
-class Extraction:
-    """Features of one request, and all that they were read from.
-
-    features, inputs: n rows, one a candidate (or the request itself). position: what the state read covers. rows: per
-    table the versions read, [valid_from, known_at or null, offset] or null, one a candidate for tables of the item's
-    side, else one. degraded: tables and aggregates that could not be read; their inputs are missing.
-    """
-
-    features: pl.DataFrame
-    inputs: pl.DataFrame
-    position: Position
-    rows: dict[str, list[Version | None]]
-    degraded: list[str]
+ITEMS = "items"
+"""Name of the cache of items' rows among the algorithm's caches; no table may bear it, since it is a side's."""
 
 
 class Extractor:
@@ -49,7 +43,6 @@ class Extractor:
         self.plan = algorithm.plan
         self.algorithm = algorithm.declaration.algorithm
         self._online = online
-        self._schema = pl.Schema(self.plan.input_schema())
         self._fields = Fields(algorithm.declaration.request)
         self._has_items = algorithm.declaration.request.items is not None
         self._names = [*self.plan.tables, *self.plan.aggregates]
@@ -59,67 +52,130 @@ class Extractor:
         if self.caches is not None:
             self._tables = [TableReader(need, self.algorithm, self.caches) for need in table_needs(algorithm)]
             self._windows = [WindowReader(need, self.algorithm, self.caches) for need in window_needs(algorithm)]
+        self._readers: list[Reader] = [*self._tables, *self._windows]
+        self._shared = [reader for reader in self._readers if not reader.need.per_item]
+        self._order = list(dict.fromkeys(reader.need.name for reader in self._readers))
+        self._single = None if self._has_items else Single(self.plan)
+        self._candidates = self._compile(algorithm) if self._has_items else None
 
     def extract(
-        self,
-        request: Mapping[str, Any],
-        user: Mapping[str, Any] | None,
-        items: Sequence[Mapping[str, Any]] | None,
-        time: int,
+        self, request: Mapping[str, Any], user: Mapping[str, Any] | None, items: Items | None, time: int
     ) -> Extraction:
         """Features of a request at `time` (q, int64 ms UTC): checked fields of request, requester and candidates.
 
         What cannot be read is missing and named in `degraded`; only a request that does not fit the plan raises.
         """
-        row = self._row(request, user, items, time)
-        position: Position = {}
-        if self._online is None:
-            row.degraded = list(self._names)
+        if self._candidates is not None and items:
+            return self._extract_pairs(self._candidates, request, user, items, time)
+        row, position = self._gather(request, user, items, time)
+        values: Values
+        if self._single is not None:
+            values = OneRow(self._single.evaluate(row.shared)[0], self.plan.features)
         else:
+            values = Framed(self.plan.evaluate(self._frame(row)))
+        return Extraction(values, position, lambda: row.versions, row.degraded)
+
+    def inputs(
+        self, request: Mapping[str, Any], user: Mapping[str, Any] | None, items: Items | None, time: int
+    ) -> pl.DataFrame:
+        """The input columns of a request's features, read row by row: what `plan.evaluate` takes, n rows."""
+        return self._frame(self._gather(request, user, items, time)[0])
+
+    def _extract_pairs(
+        self,
+        candidates: Candidates,
+        request: Mapping[str, Any],
+        user: Mapping[str, Any] | None,
+        items: Items,
+        time: int,
+    ) -> Extraction:
+        row = self._row(request, user, items if candidates.loose else None, time)
+        position: Position = {}
+        reading = Reading()
+        kept: KeptRows | None = None
+        if self._online is not None:
             try:
                 with self._online.read() as read:
                     position = read.position()
-                    for table in self._tables:
-                        table.read(read, row)
-                    for window in self._windows:
-                        window.read(read, row)
+                    for reader in self._shared:
+                        reader.read(read, row)
+                    kept = candidates.read(read, items, row, reading)
             except StoreError as error:
-                row, position = self._row(request, user, items, time), {}
-                row.degraded = list(self._names)
-                if self.caches is not None:
-                    for name in self._names:
-                        self.caches.count(self.algorithm, name, {"failed": 1}, str(error))
-        frame = self._frame(row)
-        return Extraction(self.plan.evaluate(frame), frame, position, row.versions, row.degraded)
+                self._count_failure(error)
+        if kept is None:
+            row, position = self._row(request, user, items if candidates.loose else None, time), {}
+            reading = Reading()
+            kept = candidates.read(None, items, row, reading)
+            return Extraction(candidates.values(items, row, kept), position, dict, list(self._names))
+        self._count(candidates, reading)
+        found = {**dict.fromkeys(row.degraded), **reading.degraded}
+        degraded = [name for name in self._order if name in found] if found else []
+        return Extraction(
+            candidates.values(items, row, kept), position, partial(self._versions, candidates, row, kept), degraded
+        )
 
-    def _row(
-        self,
-        request: Mapping[str, Any],
-        user: Mapping[str, Any] | None,
-        items: Sequence[Mapping[str, Any]] | None,
-        time: int,
-    ) -> Row:
+    def _versions(self, candidates: Candidates, row: Row, kept: KeptRows) -> Rows:
+        found = dict(row.versions)
+        if candidates.items is not None:
+            found |= candidates.items.versions(kept.rows)
+        return {reader.need.name: found[reader.need.name] for reader in self._tables}
+
+    def _compile(self, algorithm: Declared) -> Candidates:
+        tables = [reader for reader in self._tables if reader.need.per_item]
+        windows = [window for window in self._windows if window.need.per_item]
+        made = Candidates(self.plan, algorithm.declaration, self._fields, tables, windows)
+        if made.items is not None and self.caches is not None:
+            self.caches.register(self.algorithm, ITEMS, made.items.store)
+        return made
+
+    def _count(self, candidates: Candidates, reading: Reading) -> None:
+        if self.caches is None or candidates.items is None:
+            return
+        counts = {"hit": reading.hits, "checked": reading.checked, "miss": reading.misses}
+        self.caches.count(self.algorithm, ITEMS, {name: number for name, number in counts.items() if number})
+        if reading.hits:
+            for reader in candidates.items.reads.readers:
+                reader.count({"hit": reading.hits})
+
+    def _count_failure(self, error: StoreError) -> None:
+        if self.caches is not None:
+            for name in self._names:
+                self.caches.count(self.algorithm, name, {"failed": 1}, str(error))
+
+    def _gather(
+        self, request: Mapping[str, Any], user: Mapping[str, Any] | None, items: Items | None, time: int
+    ) -> tuple[Row, Position]:
+        """Everything read row by row."""
+        items = (items or []) if self._has_items else None
+        row = self._row(request, user, items, time)
+        if self._online is not None:
+            try:
+                with self._online.read() as read:
+                    position = read.position()
+                    self._read(read, row)
+                return row, position
+            except StoreError as error:
+                self._count_failure(error)
+                row = self._row(request, user, items, time)
+        row.degraded = list(self._names)
+        return row, {}
+
+    def _read(self, read: OnlineRead, row: Row) -> None:
+        for reader in self._readers:
+            reader.read(read, row)
+
+    def _row(self, request: Mapping[str, Any], user: Mapping[str, Any] | None, items: Items | None, time: int) -> Row:
         fields = self._fields
         shared = {"request.time": time, **fields.row("request", request), **fields.row("user", user)}
-        return Row(time, shared, [fields.row("item", item) for item in items or []] if self._has_items else None)
+        return Row(time, shared, None if items is None else [fields.row("item", item) for item in items])
 
     def _frame(self, row: Row) -> pl.DataFrame:
-        schema = self._schema
-        shared = {name: value for name, value in row.shared.items() if name in schema}
-        if row.items is None:
-            return pl.from_dicts([shared], schema=schema)
-        if 0 < len(row.items) <= FEW:
-            return pl.from_dicts([{**shared, **_known(item, schema)} for item in row.items], schema=schema)
-        one = pl.from_dicts([shared], schema=pl.Schema({name: schema[name] for name in shared}))
-        columns = [pl.Series("", [None] * len(row.items), dtype=pl.Null)] + [
-            pl.Series(
-                name, [item.get(name) for item in row.items], dtype=pl.Int64 if dtype.is_temporal() else dtype
-            ).cast(dtype)
-            for name, dtype in schema.items()
-            if name not in shared
-        ]
-        return one.join(pl.DataFrame(columns), how="cross").select(schema.names())
-
-
-def _known(item: Mapping[str, Any], schema: pl.Schema) -> dict[str, Any]:
-    return {name: value for name, value in item.items() if name in schema}
+        rows = [row.shared] if row.items is None else [{**row.shared, **item} for item in row.items]
+        columns = []
+        for name, dtype in self.plan.input_types().items():
+            values = [one.get(name) for one in rows]
+            if dtype == TIMESTAMP:
+                columns.append(pl.Series(name, values, dtype=pl.Int64).cast(dtype.polars))
+            else:
+                columns.append(pl.Series(name, values, dtype=dtype.polars))
+        return pl.DataFrame(columns)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from saima.features.keys import key_text
+from saima.stores.interfaces import OnlineRead
 
 Version = list[int | None]
 """[valid_from, known_at or null, offset] of a row read."""
@@ -36,3 +37,27 @@ class Row:
         """Name a table or aggregate as not read."""
         if name not in self.degraded:
             self.degraded.append(name)
+
+
+class Need(Protocol):
+    """What a reader reads: its name, the input columns of its key, whether it is read for each candidate."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def inputs(self) -> tuple[str, ...]: ...
+
+    @property
+    def per_item(self) -> bool: ...
+
+
+class Reader(Protocol):
+    """Reads a table or an aggregate's windows row by row."""
+
+    @property
+    def need(self) -> Need: ...
+
+    def read(self, read: OnlineRead, row: Row) -> None:
+        """Fill the columns of the rows that it is read for."""
+        ...

@@ -196,9 +196,11 @@ def _column(name: str, values: list[Any] | None, dtype: Type, n: int) -> pl.Seri
 
 
 def _is_tame(column: pl.Series) -> bool:
-    """Whether a column holds no list, no infinity and no float beyond 2**100; NaN is missing."""
+    """Whether a column holds no infinity and no float beyond 2**100; NaN is missing."""
     if isinstance(column.dtype, pl.List):
-        return False
+        return _is_tame(column.explode())
+    if isinstance(column.dtype, pl.Struct):
+        return all(_is_tame(inner) for inner in column.struct.unnest().iter_columns())
     if not column.dtype.is_float():
         return True
     size: Any = column.abs().fill_nan(None).max()

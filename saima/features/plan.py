@@ -210,7 +210,7 @@ def make_plan(
     for feature in computed.values():
         _level(Column(type=feature.dtype, side="const", key=f"feature {feature.name}", name=feature.name, feature=True),
                computed, shared, levels)  # fmt: skip
-    last = max(levels.values())
+    last = max(levels.values(), default=0)
     referenced = {
         node.name
         for feature in computed.values()

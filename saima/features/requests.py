@@ -36,3 +36,8 @@ class Fields:
             if named.get(column) is not None:
                 named[column] = to_frame_value(decoder.decode(named[column]), decoder.type)
         return named
+
+    def value(self, column: str, given: Any) -> Any:
+        """Value of one input column as a frame holds it."""
+        decoder = self._decoders.get(column)
+        return given if decoder is None or given is None else to_frame_value(decoder.decode(given), decoder.type)

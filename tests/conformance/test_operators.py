@@ -11,9 +11,9 @@ import pytest
 
 from saima.features.compiler import FeatureError, compile_plan
 from saima.features.declaration import Declaration
+from saima.features.encodings import Decoder
 from saima.features.extractor import Extractor
 from saima.features.plan import Plan
-from saima.features.requests import convert
 from saima.features.types import TIMESTAMP, Type, from_frame_value, parse_type, series
 from saima.features.vocabularies import from_terms
 
@@ -80,7 +80,7 @@ def typed_value(given: Any, dtype: Type) -> Any:
     if value is not None and dtype.is_float:
         return float(value)
     if value is not None and dtype.name == "decimal":
-        return convert(value, dtype)
+        return Decoder(str(dtype)).decode(value)
     if isinstance(value, list) and dtype.element:
         return [typed_value(item, dtype.element) for item in value]
     if isinstance(value, dict) and dtype.element:

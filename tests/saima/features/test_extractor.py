@@ -216,7 +216,6 @@ def test_inputs_of_the_batch_path_are_those_of_the_online_one(shop: Algorithm, o
     stream.advance(400)
     asked = request(random.Random(1), 12)
     time = stream.newest()
-    found = extractor.extract(*asked, time)
     rows = pl.DataFrame(
         [{**asked[0], **asked[1], **item, "time": time, "id": item["rank"] * 7} for item in asked[2]],
         schema_overrides={"weights": pl.List(pl.Float64), "visitor": pl.String},
@@ -225,7 +224,7 @@ def test_inputs_of_the_batch_path_are_those_of_the_online_one(shop: Algorithm, o
     whole = backfill(shop, rows.lazy(), events, inputs=True).collect()
     assert whole.columns == ["time", "id", *shop.plan.input_schema(), *shop.plan.features]
     exact = [name for name in shop.plan.input_schema() if not name.startswith("spent.sum")]
-    assert whole.select(exact).equals(found.inputs.select(exact))
+    assert whole.select(exact).equals(extractor.inputs(*asked, time).select(exact))
     as_of = backfill(
         shop,
         rows.with_columns(position=pl.lit(400)).lazy(),
@@ -261,9 +260,11 @@ def test_a_read_behind_the_kept_head_is_degraded_not_wrong(shop: Algorithm, onli
     stream.advance(600)
     asked = request(random.Random(2), 1)
     asked[2][0]["item_id"] = "i1"
-    found = Extractor(shop, online).extract(*asked, stream.newest() - 30 * HOUR)
+    extractor, time = Extractor(shop, online), stream.newest() - 30 * HOUR
+    found = extractor.extract(*asked, time)
     assert "by_item" in found.degraded
-    assert found.inputs["by_item.mean_24h"].to_list() == [None]
+    assert found.features["mean_day"].to_list() == [None]
+    assert extractor.inputs(*asked, time)["by_item.mean_24h"].to_list() == [None]
 
 
 def test_a_damaged_entity_degrades_the_answer(shop: Algorithm, online: OnlineStore) -> None:

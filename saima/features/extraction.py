@@ -1,0 +1,113 @@
+"""What an extractor found for one request: features as a matrix for models, as a frame for everybody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from saima.events import Position
+from saima.features.gathered import Version
+from saima.features.types import TIMESTAMP, Type, series, to_frame_value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+Rows = dict[str, list[Version | None]]
+
+
+class Values(Protocol):
+    """Features of n rows, in whatever form they were computed."""
+
+    def frame(self) -> pl.DataFrame:
+        """All features, in declared order and types."""
+        ...
+
+    def matrix(self, names: tuple[str, ...]) -> NDArray[np.float32]:
+        """Features as one C-ordered float32 matrix [n, len(names)], missing as NaN."""
+        ...
+
+
+class Extraction:
+    """Features of one request, and all that they were read from.
+
+    position: what the state read covers. degraded: tables and aggregates that could not be read; what they would have
+    given is missing.
+    """
+
+    def __init__(self, values: Values, position: Position, rows: Callable[[], Rows], degraded: list[str]) -> None:
+        """rows: makes the versions when somebody asks for them."""
+        self.position = position
+        self.degraded = degraded
+        self._values = values
+        self._rows = rows
+
+    @cached_property
+    def features(self) -> pl.DataFrame:
+        """All features, n rows, one a candidate (or the request itself); made when first asked for."""
+        return self._values.frame()
+
+    @cached_property
+    def rows(self) -> Rows:
+        """By table the versions read, [valid_from, known_at or null, offset] or null.
+
+        One a candidate for tables of the item's side, else one.
+        """
+        return self._rows()
+
+    def matrix(self, names: Sequence[str]) -> NDArray[np.float32]:
+        """Features as one C-ordered float32 matrix [n, len(names)] for models, missing as NaN; not to be written to.
+
+        No frame is made on the way. Its memory is used again for other requests once the last reference is gone.
+        """
+        return self._values.matrix(tuple(names))
+
+
+class Framed:
+    """Features as a frame."""
+
+    def __init__(self, features: pl.DataFrame) -> None:
+        self._features = features
+
+    def frame(self) -> pl.DataFrame:
+        """See Values."""
+        return self._features
+
+    def matrix(self, names: tuple[str, ...]) -> NDArray[np.float32]:
+        """See Values."""
+        made = np.empty((self._features.height, len(names)), np.float32)
+        for place, name in enumerate(names):
+            made[:, place] = self._features.get_column(name).cast(pl.Float32).to_numpy()
+        return made
+
+
+class OneRow:
+    """Features of one row as plain Python values."""
+
+    def __init__(self, values: Mapping[str, Any], types: Mapping[str, Type]) -> None:
+        self._values = values
+        self._types = types
+
+    def frame(self) -> pl.DataFrame:
+        """See Values."""
+        types, values = self._types, self._values
+        times = [name for name, dtype in types.items() if dtype == TIMESTAMP]
+        row = {name: to_frame_value(values[name], dtype) for name, dtype in types.items()}
+        schema = {name: pl.Int64() if dtype == TIMESTAMP else dtype.polars for name, dtype in types.items()}
+        made = pl.from_dicts([row], schema=schema)
+        return made.with_columns(pl.col(times).cast(TIMESTAMP.polars)) if times else made
+
+    def matrix(self, names: tuple[str, ...]) -> NDArray[np.float32]:
+        """See Values."""
+        values = self._values
+        return np.array([[np.nan if (value := values[name]) is None else value for name in names]], np.float32)
+
+
+def repeated(name: str, value: Any, dtype: Type, n: int) -> pl.Series:
+    """One value as a column of n rows."""
+    return series(name, [value], dtype).new_from_index(0, n)

@@ -1,0 +1,115 @@
+"""Features of the candidates of one request, as its three parts computed them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from saima.features.extraction import repeated
+from saima.features.item_rows import as_float32
+from saima.features.vector.columns import from_series
+from saima.features.vector.values import holds
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from saima.features.item_rows import KeptRows
+    from saima.features.types import Type
+    from saima.features.vector.block import Block
+    from saima.features.vector.program import Pairs, Program
+
+
+class Filling:
+    """How the parts fill the columns of the model's matrix: runs of neighbouring columns, decided once."""
+
+    def __init__(self, columns: Sequence[str], shared: Sequence[str], program: Program) -> None:
+        """columns: names of the matrix's columns; those that are kept are in it already."""
+        self.columns = tuple(columns)
+        self.places = {name: place for place, name in enumerate(columns)}
+        known = set(shared)
+        self._shared = _runs([(place, place, name) for place, name in enumerate(columns) if name in known])
+        self._blocks = [run for block in program.blocks for run in _runs(self._in(block))]
+        inside = {unit.name for block in program.blocks for unit in block.units}
+        self._hard = [name for name in program.hard if name in self.places and name not in inside]
+
+    def _in(self, block: Block) -> list[tuple[int, int, str]]:
+        found = [
+            (row, self.places[unit.name], unit.name) for row, unit in enumerate(block.units) if unit.name in self.places
+        ]
+        return sorted(found, key=lambda one: one[1])
+
+    def fill(self, matrix: NDArray[np.float32], pairs: Pairs, types: dict[str, Type]) -> None:
+        """Write the shared and the crossed columns of a matrix [n, columns]."""
+        for _, columns, names in self._shared:
+            values = [pairs.shared[name] for name in names]
+            matrix[:, columns] = [np.nan if value is None else value for value in values]
+        for rows, columns, names in self._blocks:
+            found, missing = pairs.found[names[0]][0]
+            matrix[:, columns] = found[rows].T
+            if missing is not None:
+                matrix[:, columns][missing[rows].T] = np.nan
+        for name in self._hard:
+            matrix[:, self.places[name]] = as_float32(from_series(pairs.columns[name], types[name]))
+
+
+def _runs(found: list[tuple[int, int, str]]) -> list[tuple[slice, slice, list[str]]]:
+    """(row, column, name), ordered by column, as runs in which both go up by one."""
+    runs: list[tuple[list[int], list[int], list[str]]] = []
+    for row, column, name in found:
+        if runs and runs[-1][0][-1] + 1 == row and runs[-1][1][-1] + 1 == column:
+            runs[-1][0].append(row)
+            runs[-1][1].append(column)
+            runs[-1][2].append(name)
+        else:
+            runs.append(([row], [column], [name]))
+    return [(slice(r[0], r[-1] + 1), slice(c[0], c[-1] + 1), names) for r, c, names in runs]
+
+
+class PairValues:
+    """Features of n candidates."""
+
+    def __init__(self, types: dict[str, Type], pairs: Pairs, kept: KeptRows, filling: Filling) -> None:
+        self._types = types
+        self._pairs = pairs
+        self._kept = kept
+        self._filling = filling
+        self._matrix: NDArray[np.float32] | None = None
+
+    def frame(self) -> pl.DataFrame:
+        """See Values."""
+        return pl.DataFrame([self._series(name, dtype) for name, dtype in self._types.items()])
+
+    def matrix(self, names: tuple[str, ...]) -> NDArray[np.float32]:
+        """See Values."""
+        filling = self._filling
+        if self._matrix is None:
+            self._matrix = self._kept.rows.matrix
+            filling.fill(self._matrix, self._pairs, self._types)
+        if names == filling.columns:
+            return self._matrix
+        if all(name in filling.places for name in names):
+            return self._matrix.take([filling.places[name] for name in names], axis=1)
+        made = np.empty((self._pairs.n, len(names)), np.float32)
+        for place, name in enumerate(names):
+            at = filling.places.get(name)
+            made[:, place] = self._matrix[:, at] if at is not None else self._column(name)
+        return made
+
+    def _column(self, name: str) -> NDArray[np.float32]:
+        dtype = self._types[name]
+        column = self._series(name, dtype)
+        if holds(dtype):
+            return as_float32(from_series(column, dtype))
+        values: NDArray[Any] = column.cast(pl.Float32).to_numpy()
+        return values
+
+    def _series(self, name: str, dtype: Type) -> pl.Series:
+        pairs = self._pairs
+        if name in pairs.shared:
+            return repeated(name, pairs.shared[name], dtype, pairs.n)
+        if name in pairs.found or name in pairs.columns:
+            return pairs.series(name, dtype)
+        return self._kept.series(name)

@@ -1,0 +1,128 @@
+"""Units of equal shape as one: the same kernels on blocks [k, n], a row a unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from saima.features.nodes import Constant
+from saima.features.types import to_frame_value
+from saima.features.vector.split import Branch, Leaf
+from saima.features.vector.values import Vector, apply, dtype_of, literal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from saima.features.nodes import Call
+    from saima.features.vector.split import Tree, Unit
+
+SAFE_BITS = {"float64": 1000.0, "float32": 126.0}
+
+Load = Callable[[list[Leaf]], Callable[[Any], Vector]]
+"""From the leaves of one place, one a unit, to what reads them from a request's values as [k, n] or [k, 1]."""
+
+_Step = tuple["Call", tuple[int, ...], int, bool]
+"""A call, the registers of its arguments and of its result, whether a result that is not finite is missing."""
+
+
+def shape(tree: Tree) -> str:
+    """Text that is equal for trees that differ in their leaves' names alone."""
+    if isinstance(tree, Leaf):
+        return f"{tree.kind}:{tree.node.type}"
+    if isinstance(tree, Constant):
+        return tree.key
+    call = tree.call
+    bits = ",".join(f"{arg.bits:.2f}" for arg in call.args)
+    inner = ",".join(shape(arg) for arg in tree.args)
+    constants = ",".join(f"{name}={call.constants[name]!r}" for name in sorted(call.constants))
+    return f"{call.operator.name}:{call.type}:{_safe(call)}:{bits}({inner};{constants})"
+
+
+def _safe(call: Call) -> bool:
+    return not call.type.is_float or call.bits <= SAFE_BITS[call.type.name]
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """Defaults of a block's features: values [k, 1] of the block's dtype, and which of them there are [k, 1]."""
+
+    values: NDArray[Any]
+    given: NDArray[np.bool_]
+
+
+class Block:
+    """Units of one shape, in the order given; leaves that differ are stacked."""
+
+    def __init__(self, units: list[Unit], load: Load) -> None:
+        self.units = units
+        self.dtype = units[0].node.type
+        self._constants: list[tuple[int, Vector]] = []
+        self._loads: list[tuple[int, Callable[[Any], Vector]]] = []
+        self._steps: list[_Step] = []
+        self._registers = 0
+        self._result = self._compile([unit.tree for unit in units if unit.tree is not None], load)
+        self._defaults = _defaults(units)
+
+    def _compile(self, trees: list[Tree], load: Load) -> int:
+        first = trees[0]
+        if isinstance(first, Branch):
+            columns = zip(*(tree.args for tree in trees if isinstance(tree, Branch)), strict=True)
+            args = tuple(self._compile(list(column), load) for column in columns)
+            at = self._new()
+            self._steps.append((first.call, args, at, first.call.operator.finite and first.call.type.is_float))
+            return at
+        at = self._new()
+        if isinstance(first, Leaf):
+            self._loads.append((at, load([tree for tree in trees if isinstance(tree, Leaf)])))
+        else:
+            self._constants.append((at, literal(first)))
+        return at
+
+    def _new(self) -> int:
+        self._registers += 1
+        return self._registers - 1
+
+    def run(self, values: Any, n: int, *, tame: bool) -> Vector:
+        """Values of the units with their defaults, [k, n]."""
+        registers: list[Any] = [None] * self._registers
+        for at, constant in self._constants:
+            registers[at] = constant
+        for at, load in self._loads:
+            registers[at] = load(values)
+        for call, args, at, checked in self._steps:
+            registers[at] = apply(call, [registers[arg] for arg in args], check=checked and not (tame and _safe(call)))
+        found: Vector = registers[self._result]
+        return self._defaulted(found, (len(self.units), n))
+
+    def _defaulted(self, found: Vector, size: tuple[int, int]) -> Vector:
+        values, missing = found
+        wanted = dtype_of(self.dtype)
+        if values.dtype != wanted:
+            values = values.astype(wanted)
+        if values.shape != size:
+            values = np.broadcast_to(values, size)
+        if missing is not None and missing.shape != size:
+            missing = np.broadcast_to(missing, size)
+        defaults = self._defaults
+        if defaults is None:
+            return Vector(values, missing)
+        if values.dtype.kind == "f":
+            return Vector(np.where(np.isnan(values), defaults.values, values))
+        if missing is None:
+            return Vector(values)
+        return Vector(np.where(missing, defaults.values, values), missing & ~defaults.given)
+
+
+def _defaults(units: list[Unit]) -> Defaults | None:
+    found = [
+        None if unit.computed is None else to_frame_value(unit.computed.default, unit.computed.dtype) for unit in units
+    ]
+    if all(default is None for default in found):
+        return None
+    dtype = dtype_of(units[0].node.type)
+    empty: Any = np.nan if units[0].node.type.is_float else 0
+    values = np.array([[empty if default is None else default] for default in found], dtype)
+    return Defaults(values, np.array([[default is not None] for default in found]))

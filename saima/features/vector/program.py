@@ -1,0 +1,232 @@
+"""What is computed for each pair of request and item: blocks of kernels, and one select for what has no kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from saima.features.lowering import lower
+from saima.features.plan import with_default
+from saima.features.types import series
+from saima.features.vector.block import Block, shape
+from saima.features.vector.columns import from_series, to_series
+from saima.features.vector.split import levels
+from saima.features.vector.values import Vector, dtype_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from saima.features.types import Type
+    from saima.features.vector.split import Leaf, Split, Unit
+
+
+class Kept(Protocol):
+    """Kept columns of the candidates: floats [k, n] and wholes [k, n] with where these are missing, in the order of the
+    program's `floats` and `wholes`; others as columns by name."""
+
+    @property
+    def floats(self) -> NDArray[np.float64]: ...
+
+    @property
+    def wholes(self) -> NDArray[np.int64]: ...
+
+    @property
+    def missing(self) -> NDArray[np.bool_]: ...
+
+    def series(self, name: str) -> pl.Series: ...
+
+
+class Fresh(Protocol):
+    """Input columns that come with the request, n rows."""
+
+    def vector(self, name: str) -> Vector: ...
+
+    def series(self, name: str) -> pl.Series: ...
+
+
+@dataclass
+class Pairs:
+    """The candidates of one request. shared: the shared part's outputs by name, plain Python.
+
+    found: values that kernels computed, by unit, as (block's values, row); columns: those of the select.
+    """
+
+    n: int
+    shared: dict[str, Any]
+    kept: Kept
+    fresh: Fresh
+    singles: dict[str, Vector] = field(default_factory=dict)
+    found: dict[str, tuple[Vector, int]] = field(default_factory=dict)
+    columns: dict[str, pl.Series] = field(default_factory=dict)
+
+    def vector(self, unit: str, dtype: Type) -> Vector:
+        """Values of a unit [n]."""
+        if unit not in self.found:
+            return from_series(self.columns[unit], dtype)
+        (values, missing), row = self.found[unit]
+        return Vector(values[row], None if missing is None else missing[row])
+
+    def series(self, unit: str, dtype: Type) -> pl.Series:
+        """Values of a unit as a column."""
+        if unit in self.columns:
+            return self.columns[unit]
+        return to_series(unit, self.vector(unit, dtype), dtype)
+
+
+class Program:
+    """The units of a split, compiled.
+
+    floats, wholes: kept columns that kernels read, by name, in the order in which Kept brings them. fresh: input
+    columns that kernels read. hard: units that have no kernel.
+    """
+
+    def __init__(self, split: Split) -> None:
+        self.floats: list[str] = []
+        self.wholes: list[str] = []
+        self.fresh: dict[str, Type] = {}
+        self._slots: dict[str, list[str]] = {"float": [], "int": [], "bool": []}
+        self._levels = [_Level(units, self._load) for units in levels(split.units)]
+        self.hard = [unit.name for level in self._levels for unit in level.hard]
+        self._picks = [(kind, _pick(names), _TYPES[kind]) for kind, names in self._slots.items() if names]
+
+    @property
+    def blocks(self) -> list[Block]:
+        """Blocks in the order in which they run."""
+        return [block for level in self._levels for block in level.blocks]
+
+    def run(self, pairs: Pairs, *, tame: bool) -> None:
+        """Compute all units; `tame`: no input is infinite, nor a float beyond 2**100."""
+        for kind, pick, wanted in self._picks:
+            values = pick(pairs.shared)
+            found = _single(values, wanted)
+            pairs.singles[kind] = found
+        with np.errstate(all="ignore"):
+            for level in self._levels:
+                level.run(pairs, tame=tame)
+
+    def _load(self, leaves: list[Leaf]) -> Callable[[Pairs], Vector]:
+        dtype = leaves[0].node.type
+        names = [leaf.name for leaf in leaves]
+        match leaves[0].kind:
+            case "shared":
+                return self._load_shared(names, dtype)
+            case "cached":
+                return self._load_kept(names, dtype)
+            case "fresh":
+                self.fresh |= dict.fromkeys(names, dtype)
+                return lambda pairs: _stack([pairs.fresh.vector(name) for name in names])
+        return lambda pairs: _stack([pairs.vector(name, dtype) for name in names])
+
+    def _load_shared(self, names: list[str], dtype: Type) -> Callable[[Pairs], Vector]:
+        kind = "float" if dtype.is_float else "bool" if dtype.name == "bool" else "int"
+        slots = self._slots[kind]
+        part = slice(len(slots), len(slots) + len(names))
+        slots += names
+
+        def load(pairs: Pairs) -> Vector:
+            values, missing = pairs.singles[kind]
+            return Vector(values[part], None if missing is None else missing[part])
+
+        return load
+
+    def _load_kept(self, names: list[str], dtype: Type) -> Callable[[Pairs], Vector]:
+        held = self.floats if dtype.is_float else self.wholes
+        held += [name for name in dict.fromkeys(names) if name not in held]
+        rows = _rows([held.index(name) for name in names])
+        if dtype.is_float:
+            return lambda pairs: Vector(pairs.kept.floats[rows])
+        wanted = dtype_of(dtype)
+
+        def load(pairs: Pairs) -> Vector:
+            missing = pairs.kept.missing[rows]
+            return Vector(pairs.kept.wholes[rows].astype(wanted, copy=False), missing if missing.any() else None)
+
+        return load
+
+
+_TYPES: dict[str, Any] = {"float": np.float64, "int": np.int64, "bool": np.bool_}
+
+
+class _Level:
+    """Units that need nothing of each other."""
+
+    def __init__(self, units: list[Unit], load: Callable[[list[Leaf]], Callable[[Pairs], Vector]]) -> None:
+        shapes: dict[str, list[Unit]] = {}
+        for unit in units:
+            if unit.tree is not None:
+                shapes.setdefault(f"{unit.node.type}|{shape(unit.tree)}", []).append(unit)
+        self.blocks = [Block(members, load) for members in shapes.values()]
+        self.hard = [unit for unit in units if unit.tree is None]
+        self._exprs = [_expression(unit) for unit in self.hard]
+        self._leaves = list({leaf.name: leaf for unit in self.hard for leaf in unit.leaves}.values())
+
+    def run(self, pairs: Pairs, *, tame: bool) -> None:
+        for block in self.blocks:
+            found = block.run(pairs, pairs.n, tame=tame)
+            for row, unit in enumerate(block.units):
+                pairs.found[unit.name] = (found, row)
+        if self.hard:
+            made = self._frame(pairs).select_seq(self._exprs)
+            pairs.columns.update(zip((unit.name for unit in self.hard), made.iter_columns(), strict=True))
+
+    def _frame(self, pairs: Pairs) -> pl.DataFrame:
+        columns = [pl.Series("", np.zeros(pairs.n, np.int8))]
+        once: list[pl.Expr] = []
+        for leaf in self._leaves:
+            match leaf.kind:
+                case "shared":
+                    value = series(leaf.name, [pairs.shared[leaf.name]], leaf.node.type)
+                    once.append(pl.lit(value).first().alias(leaf.name))
+                case "cached":
+                    columns.append(pairs.kept.series(leaf.name))
+                case "fresh":
+                    columns.append(pairs.fresh.series(leaf.name))
+                case "unit":
+                    columns.append(pairs.series(leaf.name, leaf.node.type))
+        return pl.DataFrame(columns).with_columns(once)
+
+
+def _expression(unit: Unit) -> pl.Expr:
+    expr = lower(unit.node, unit.columns)
+    return (expr if unit.computed is None else with_default(expr, unit.computed)).alias(unit.name)
+
+
+def _rows(places: list[int]) -> slice | NDArray[np.intp]:
+    """Places as a slice where they follow one another: a slice copies nothing."""
+    if places == list(range(places[0], places[0] + len(places))):
+        return slice(places[0], places[0] + len(places))
+    return np.array(places, np.intp)
+
+
+def _pick(names: list[str]) -> Callable[[dict[str, Any]], Sequence[Any]]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    only = names[0]
+    return lambda shared: (shared[only],)
+
+
+def _single(values: Sequence[Any], wanted: Any) -> Vector:
+    """Values of the one request as [k, 1]."""
+    if wanted is np.float64:
+        return Vector(np.array([np.nan if value is None else value for value in values], wanted)[:, None])
+    if None not in values:
+        return Vector(np.array(values, wanted)[:, None])
+    missing = np.array([value is None for value in values])
+    return Vector(np.array([0 if value is None else value for value in values], wanted)[:, None], missing[:, None])
+
+
+def _stack(vectors: list[Vector]) -> Vector:
+    """Vectors [n] as [k, n]."""
+    if len(vectors) == 1:
+        values, missing = vectors[0]
+        return Vector(values[None, :], None if missing is None else missing[None, :])
+    values = np.stack([vector.values for vector in vectors])
+    if all(vector.missing is None for vector in vectors):
+        return Vector(values)
+    nowhere = np.zeros(values.shape[1], np.bool_)
+    return Vector(values, np.stack([nowhere if vector.missing is None else vector.missing for vector in vectors]))
