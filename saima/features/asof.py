@@ -29,7 +29,8 @@ class RowHistory:
         self._known_at: Ints = frame.get_column(f"{PREFIX}known_at").to_numpy()
         self._offsets: Ints = frame.get_column(f"{PREFIX}offset").to_numpy()
         self._moments = Moments(self._keys, self._valid_from)
-        self._places = self._moments.places(frame.get_column(code.name).to_numpy(), self._valid_from)
+        starts = self._moments.start(frame.get_column(code.name).to_numpy())
+        self._places = self._moments.places(starts, self._valid_from)
 
     def read(self, keys: pl.Series, q: Ints, ttl: int | None = None, position: Ints | None = None) -> Ints:
         """Index into `frame` of the row of each (key, q), -1 where it is missing.
@@ -38,9 +39,9 @@ class RowHistory:
         """
         codes = self._keys.of(keys)
         known = codes >= 0
-        codes = np.maximum(codes, 0)
-        at = np.where(known, np.searchsorted(self._places, self._moments.places(codes, q + 1)) - 1, -1)
-        first = np.where(known, np.searchsorted(self._places, self._moments.start(codes)), 0)
+        starts = self._moments.start(np.maximum(codes, 0))
+        at = np.where(known, np.searchsorted(self._places, self._moments.places(starts, q + 1)) - 1, -1)
+        first = np.where(known, np.searchsorted(self._places, starts), 0)
         at[at < first] = -1
         open_rows = np.flatnonzero(at >= 0)
         while len(open_rows):  # step back over versions that were not yet known, or not yet read from the log

@@ -42,18 +42,24 @@ class KeyCodes:
         return np.where(known, values - self._least, -1)
 
 
-def sort_places(places: Ints) -> tuple[Ints, Ints]:
-    """The order that sorts whole numbers >= 0, ties as they stand, and the sorted numbers."""
-    bits = len(places).bit_length()
-    if int(places.max(initial=0)) >= 1 << (63 - bits):
-        order = np.argsort(places, kind="stable").astype(np.int64)
-        return order, places[order]
-    packed = places << bits  # number and place in one word: sorting words is four times faster than sorting indices
-    packed |= np.arange(len(places))
+def sort_pairs(codes: Ints, times: Ints) -> Ints:
+    """The order that sorts by code (>= 0), then time; equal pairs stay as they stand."""
+    if (times[1:] >= times[:-1]).all():  # as a log has them
+        return _sort(codes)
+    by_time = _sort(times - times.min())
+    return by_time[_sort(codes[by_time])]
+
+
+def _sort(numbers: Ints) -> Ints:
+    """The stable order of whole numbers >= 0."""
+    bits = len(numbers).bit_length()
+    if int(numbers.max(initial=0)) >= 1 << (63 - bits):
+        return np.argsort(numbers, kind="stable").astype(np.int64)
+    packed = numbers << bits  # number and place in one word: sorting words is four times faster than sorting indices
+    packed |= np.arange(len(numbers))
     packed.sort()
-    order = packed & ((1 << bits) - 1)
-    packed >>= bits
-    return order, packed
+    packed &= (1 << bits) - 1
+    return packed
 
 
 class Moments:
@@ -67,12 +73,16 @@ class Moments:
             self._known = np.unique(times)
             self._span = len(self._known) + 1
 
-    def places(self, codes: Ints, times: Ints) -> Ints:
-        """Place of each (code, time); a time between two events' is at the later one, one beyond all after them."""
-        if self._known is not None:
-            return codes * self._span + np.searchsorted(self._known, times)
-        return codes * self._span + np.clip(times - self._first, 0, self._span - 1)
-
     def start(self, codes: Ints) -> Ints:
         """The place before everything of each code."""
         return codes * self._span
+
+    def places(self, starts: Ints, times: Ints) -> Ints:
+        """Place of each time after its code's start; one that no event has is that of the next event, or the end."""
+        if self._known is not None:
+            return starts + np.searchsorted(self._known, times)
+        places = times - self._first
+        np.maximum(places, 0, out=places)
+        np.minimum(places, self._span - 1, out=places)
+        places += starts
+        return places

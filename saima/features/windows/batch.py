@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from saima.features.codes import KeyCodes, Moments, sort_places
+from saima.features.codes import KeyCodes, Moments, sort_pairs
 from saima.features.windows.definition import LISTS, Ask, Group, Window, percent
 from saima.features.windows.extremes import Extremes
 from saima.features.windows.measure import WindowOverflow, empty
@@ -37,7 +37,8 @@ class Timeline:
         self._keys = KeyCodes(counted.get_column("key"))
         times: Ints = counted.get_column("time").to_numpy()
         self._moments = Moments(self._keys, times)
-        order, self._places = sort_places(self._moments.places(self._keys.codes, times))
+        order = sort_pairs(self._keys.codes, times)
+        self._places = self._moments.places(self._moments.start(self._keys.codes[order]), times[order])
         if group.measures & ORDERED:
             settle(order, self._places, counted, group)
         self._order = order
@@ -70,18 +71,17 @@ class Timeline:
         does not fit.
         """
         codes = self._keys.of(keys)
-        known = codes >= 0
-        order, sought = sort_places(self._moments.places(np.where(known, codes, 0), q))  # sorted searches hit the cache
-        codes, q, known = codes[order], q[order], known[order]
-        if position is not None:
-            position = position[order]
-        high = np.where(known, np.searchsorted(self._places, sought), 0)
+        order = sort_pairs(np.maximum(codes, 0), q)  # sorted searches hit the cache
+        codes, q = codes[order], q[order]
+        position = None if position is None else position[order]
+        known, starts = codes >= 0, self._moments.start(np.maximum(codes, 0))
+        high = np.where(known, np.searchsorted(self._places, self._moments.places(starts, q)), 0)
         runs: dict[tuple[int, int], Runs] = {}
         out: dict[str, pl.Series] = {}
         for ask in asks:
             shape = (ask.window.width, ask.window.hop)
             if shape not in runs:
-                tail = self._moments.places(codes, tails(ask.window, q))
+                tail = self._moments.places(starts, tails(ask.window, q))
                 low = np.where(known, np.searchsorted(self._places, tail), 0)
                 runs[shape] = self._part(order, low, high, position)
             out[ask.column] = self._column(ask, runs[shape])

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 
-BLOCK = 32
+BITS = 4
+BLOCK = 1 << BITS
 
 
 class Extremes:
@@ -26,15 +27,17 @@ class Extremes:
         size = -(-len(values) // BLOCK) * BLOCK
         padded = values if size == len(values) else np.append(values, np.repeat(values[-1:], size - len(values)))
         blocks = padded.reshape(-1, BLOCK)
-        accumulate = pick.accumulate  # type: ignore[attr-defined]
-        self._until = accumulate(blocks, axis=1).ravel()
-        self._since = accumulate(blocks[:, ::-1], axis=1)[:, ::-1].ravel()
+        until, since = np.empty_like(blocks), np.empty_like(blocks)
+        pick.accumulate(blocks, axis=1, out=until)  # type: ignore[attr-defined]
+        pick.accumulate(blocks[:, ::-1], axis=1, out=since[:, ::-1])  # type: ignore[attr-defined]
+        self._until, self._since = until.ravel(), since.ravel()
         self._levels = [self._until[BLOCK - 1 :: BLOCK].copy()]
 
     def of(self, low: Ints, high: Ints) -> npt.NDArray[Any]:
         """Extremes of the runs [low, high), none of them empty."""
-        first, last = low // BLOCK, (high - 1) // BLOCK
-        out: npt.NDArray[Any] = self._pick(self._since[low], self._until[high - 1])
+        end = high - 1
+        first, last = low >> BITS, end >> BITS
+        out: npt.NDArray[Any] = self._pick(self._since[low], self._until[end])
         inside = np.flatnonzero(first == last)
         out[inside] = self._short(low[inside], high[inside])
         over = np.flatnonzero(last - first > 1)
