@@ -101,7 +101,7 @@ class Features:
             raise attribute.error(f"{_article(want)} is expected here, not {tree.function}(...)", tree.at)
         function = self._function(attribute, tree)
         for place, argument in enumerate(tree.arguments):
-            yield from self._uses(attribute, argument, function.want(place))
+            yield from self._uses(attribute, argument, function.want(place, want))
 
     def _function(self, attribute: Attribute, use: Use) -> Function:
         function = FUNCTIONS.get(use.function)

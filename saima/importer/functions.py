@@ -16,16 +16,19 @@ class Function:
 
     template: our expression, `{0}` the first argument, `{rest}` all of them; wants: the type of a column that stands as
     each argument, or bucket, vocabulary, constant, any; least: how many are needed; the last may repeat if `many`.
+    keeps: what it gives has the type of what it takes.
     """
 
     template: str
     wants: tuple[str, ...]
     least: int
     many: bool = False
+    keeps: bool = False
 
-    def want(self, place: int) -> str:
-        """What an argument wants."""
-        return self.wants[min(place, len(self.wants) - 1)]
+    def want(self, place: int, result: str) -> str:
+        """What an argument wants where the function's result is wanted as `result`."""
+        wanted = self.wants[min(place, len(self.wants) - 1)]
+        return result if self.keeps and wanted == ANY else wanted
 
     def fits(self, count: int) -> bool:
         """Whether so many arguments may be given."""
@@ -52,9 +55,9 @@ def _symbol(sign: str) -> Function:
 
 FUNCTIONS: dict[str, Function] = {
     # as they come
-    "Copy": Function("{0}", (ANY,), 1),
-    "Direct": Function("{0}", (ANY,), 1),
-    "Coalesce": _plain("coalesce", ANY, ANY),
+    "Copy": Function("{0}", (ANY,), 1, keeps=True),
+    "Direct": Function("{0}", (ANY,), 1, keeps=True),
+    "Coalesce": Function("coalesce({0}, {1})", (ANY, ANY), 2, keeps=True),
     "IsNull": _plain("is_null", ANY),
     # membership, packed records, places
     "StringHit": _plain("hit", TEXT, TEXTS),
