@@ -162,7 +162,7 @@ def test_a_changed_default_changes_the_hash_and_an_unused_field_does_not(tmp_pat
 
 
 def test_explain_shows_stages_sides_and_lineage() -> None:
-    text = explain(FLIGHTS.plan)
+    text = explain(FLIGHTS)
     assert "89 features" in text
     assert "stage 0 [request]" in text
     assert "wind_component <- weather.wind_gust, weather.wind_speed" in text
