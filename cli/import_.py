@@ -40,6 +40,6 @@ def import_(file: Path, name: str, resources: Path | None, fuse: str | None, pub
         from serving.imports import publish_models
 
         row = publish_models(found)
-        click.echo(f"published {row.tag} as bundle {row.publication}; route it: saima deploy {name}")
+        click.echo(f"published {row.tag} as bundle {row.publication}; route it: saima deploy {name} {row.publication}")
     else:
         click.echo(f"next: saima check {name}; saima explain {name}")
