@@ -5,9 +5,9 @@ DAYS ?= 14
 export UV_PYTHON_DOWNLOADS = never
 BIN := .venv/bin
 
-.PHONY: help up demo test test-all check format lock clean
+.PHONY: help up demo test test-all check format lock bench-features clean
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .venv/.ready: requirements.lock pyproject.toml serving/client/pyproject.toml
 	@sh .ci/install $(PYTHON)
@@ -34,9 +34,15 @@ check: .venv/.ready ## lint, format, types, import rules, Dagster definitions
 format: .venv/.ready ## rewrite the code as the formatter says
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-lock: .venv/.ready ## compile the lock anew: versions and hashes, no address
-	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--no-annotate --group dev pyproject.toml -o requirements.lock
+bench-features: .venv/.ready ## features beside Polars, DuckDB and Feast in one run: ratios, bench/results/features.json
+	@$(BIN)/python bench/features/compare.py $(BENCH)
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	--no-annotate
+lock: .venv/.ready ## compile the locks anew: versions and hashes, no address
+	@$(COMPILE) --group dev pyproject.toml -o requirements.lock
+	@for peer in duckdb feast; do \
+		$(COMPILE) bench/features/requirements-$$peer.in -o bench/features/requirements-$$peer.lock; done
 
 clean: ## remove the state (var/), not the environment
 	@rm -rf var
