@@ -27,6 +27,9 @@ Logged = Mapping[str, Sequence[Sequence[int | None] | None]]
 LEAST_MEMORY = 2**24
 """The smallest bound on memory that is of use, bytes."""
 
+CELL = 64
+"""What a value of a row costs while features are computed, bytes: columns, copies and lists."""
+
 
 def backfill(algorithm: Declared, requests: pl.LazyFrame, events: Events, *, inputs: bool = False) -> pl.LazyFrame:
     """Features of a request log.
@@ -53,7 +56,7 @@ def stream(
     if memory < LEAST_MEMORY:
         raise SaimaError(f"backfill: a bound of {memory} bytes is too small; give at least {LEAST_MEMORY}")
     width = len(requests.collect_schema()) + len(algorithm.plan.input_schema()) + len(algorithm.plan.features)
-    size = max(1000, memory // (4 * 16 * width))
+    size = max(1000, memory // (CELL * width))
     for rows in requests.collect_batches(chunk_size=size, maintain_order=True, engine="streaming"):
         for start in range(0, rows.height, size):
             part = rows.slice(start, size)
