@@ -150,4 +150,4 @@ def warm_up(golden: pl.DataFrame) -> list[dict[str, Any]]:
 def _side(rows: pl.DataFrame, side: str) -> list[dict[str, Any]]:
     """One side's fields of each row by their own names; empty where there is none."""
     names = {name: name.removeprefix(f"{side}.") for name in rows.columns if name.startswith(f"{side}.")}
-    return rows.select(names).rename(names).to_dicts() if names else [{}]
+    return rows.select(list(names)).rename(names).to_dicts() if names else [{}]

@@ -142,6 +142,7 @@ def with_candidates(
         *(pl.col(name).alias(column) for name, column in places.items()),
         *(pl.col(name).alias(f"item.{name}") for name in fields_of_item),
     )
-    if not places:
-        return rows.join(items, how="cross")
-    return rows.join(items, on=list(places.values()), how="inner", maintain_order="left_right")
+    if not places:  # a cross join would keep no order
+        both = [each.with_columns(_all=pl.lit(0)) for each in (rows, items)]
+        return both[0].join(both[1], on="_all", maintain_order="left_right").drop("_all")
+    return rows.join(items, on=list(places.values()), maintain_order="left_right")

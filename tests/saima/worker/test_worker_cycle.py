@@ -245,3 +245,21 @@ def test_conflicting_sources_are_named(home: Home) -> None:
 
 def test_journal_topic_schema_is_what_the_worker_reads() -> None:
     assert {"algorithm", "trace", "record"} <= set(JOURNAL_TOPIC.fields)
+
+
+def test_a_history_that_comes_later_is_built_from(another: Home) -> None:
+    """Two algorithms of one home are materialized one after the other: the second one's windows are not left empty."""
+    another.registry.put_fact("history/paid", {"end": B})
+    worker = Worker(another.settings)
+    worker.bootstrap()
+    worker.close()
+    another.history()
+    again = Worker(another.settings)
+    again.bootstrap()
+    again.close()
+    online = open_online(0, another.settings)
+    with online.read() as read:
+        rows = {name: len(read.scan(name)) for name in another.built()}
+    online.close()
+    assert rows
+    assert all(rows.values()), rows
