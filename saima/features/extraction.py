@@ -24,8 +24,8 @@ Rows = dict[str, list[Version | None]]
 class Values(Protocol):
     """Features of n rows, in whatever form they were computed."""
 
-    def frame(self) -> pl.DataFrame:
-        """All features, in declared order and types."""
+    def frame(self, names: Sequence[str] | None = None) -> pl.DataFrame:
+        """Features in their types: all in declared order, or the named ones."""
         ...
 
     def matrix(self, names: tuple[str, ...]) -> NDArray[np.float32]:
@@ -52,6 +52,11 @@ class Extraction:
         """All features, n rows, one a candidate (or the request itself); made when first asked for."""
         return self._values.frame()
 
+    def select(self, names: Sequence[str]) -> pl.DataFrame:
+        """Some features, for tensors that are no matrix: ids, lists, texts."""
+        made = self.__dict__.get("features")
+        return self._values.frame(names) if made is None else made.select(names)
+
     @cached_property
     def rows(self) -> Rows:
         """By table the versions read, [valid_from, known_at or null, offset] or null.
@@ -74,9 +79,9 @@ class Framed:
     def __init__(self, features: pl.DataFrame) -> None:
         self._features = features
 
-    def frame(self) -> pl.DataFrame:
+    def frame(self, names: Sequence[str] | None = None) -> pl.DataFrame:
         """See Values."""
-        return self._features
+        return self._features if names is None else self._features.select(names)
 
     def matrix(self, names: tuple[str, ...]) -> NDArray[np.float32]:
         """See Values."""
@@ -93,9 +98,10 @@ class OneRow:
         self._values = values
         self._types = types
 
-    def frame(self) -> pl.DataFrame:
+    def frame(self, names: Sequence[str] | None = None) -> pl.DataFrame:
         """See Values."""
-        types, values = self._types, self._values
+        values = self._values
+        types = self._types if names is None else {name: self._types[name] for name in names}
         times = [name for name, dtype in types.items() if dtype == TIMESTAMP]
         row = {name: to_frame_value(values[name], dtype) for name, dtype in types.items()}
         schema = {name: pl.Int64() if dtype == TIMESTAMP else dtype.polars for name, dtype in types.items()}

@@ -78,9 +78,11 @@ class PairValues:
         self._filling = filling
         self._matrix: NDArray[np.float32] | None = None
 
-    def frame(self) -> pl.DataFrame:
+    def frame(self, names: Sequence[str] | None = None) -> pl.DataFrame:
         """See Values."""
-        return pl.DataFrame([self._series(name, dtype) for name, dtype in self._types.items()])
+        return pl.DataFrame(
+            [self._series(name, self._types[name]) for name in (self._types if names is None else names)]
+        )
 
     def matrix(self, names: tuple[str, ...]) -> NDArray[np.float32]:
         """See Values."""

@@ -22,7 +22,7 @@ def examples(columns: Features, names: Sequence[str]) -> NDArray[np.object_]:
     """Rows as bytes of tf.Example, object [n]: whole numbers and bools as int64_list, floats as float_list, text as
     bytes_list; a list or vector gives several values. A missing value is left out, and so is a null inside a list.
     """
-    given = frame(columns)
+    given = frame(columns, names)
     entries = [_entries(given.get_column(name), name) for name in names]
     rows = np.empty(given.height, dtype=np.object_)
     for at, parts in enumerate(zip(*entries, strict=True) if entries else [()] * given.height):

@@ -31,6 +31,10 @@ class Extracted(Protocol):
         """All features, one row a candidate."""
         ...
 
+    def select(self, names: Sequence[str]) -> pl.DataFrame:
+        """Some features."""
+        ...
+
     def matrix(self, names: Sequence[str]) -> NDArray[np.float32]:
         """Columns as one C-ordered float32 matrix [n, len(names)], missing as NaN; it is valid until it is reused."""
         ...
@@ -40,9 +44,9 @@ Features = pl.DataFrame | Extracted
 """What a model predicts on."""
 
 
-def frame(columns: Features) -> pl.DataFrame:
-    """The features as a frame."""
-    return columns if isinstance(columns, pl.DataFrame) else columns.features
+def frame(columns: Features, names: Sequence[str]) -> pl.DataFrame:
+    """A frame that holds the named features."""
+    return columns if isinstance(columns, pl.DataFrame) else columns.select(list(dict.fromkeys(names)))
 
 
 def matrix(columns: Features, names: Sequence[str]) -> NDArray[np.float32]:
@@ -60,15 +64,25 @@ def matrix(columns: Features, names: Sequence[str]) -> NDArray[np.float32]:
 
 def tensors(layouts: Iterable[Layout], columns: Features) -> dict[str, NDArray[Any]]:
     """Tensors by name, [n, *shape] of the layouts' dtypes; text as objects. See Layout for what goes beside them."""
+    wanted = list(layouts)
+    names = [name for layout in wanted if not _in_matrix(layout) for name in layout.features]
+    given = frame(columns, names) if names else pl.DataFrame()
     filled: dict[str, NDArray[Any]] = {}
-    for layout in layouts:
-        if layout.form == "flat":
-            filled[layout.name] = _flat(layout, columns)
+    for layout in wanted:
+        if _in_matrix(layout):
+            values: NDArray[Any] = matrix(columns, layout.features)
+            filled[layout.name] = values.reshape(len(values), *layout.shape)
+        elif layout.form == "flat":
+            filled[layout.name] = _flat(layout, given)
         elif layout.form == "ragged":
-            filled |= _ragged(layout, frame(columns))
+            filled |= _ragged(layout, given)
         else:
-            filled |= _padded(layout, frame(columns))
+            filled |= _padded(layout, given)
     return filled
+
+
+def _in_matrix(layout: Layout) -> bool:
+    return layout.form == "flat" and layout.dtype == "float32" and all(width == 1 for width in layout.widths)
 
 
 def rows(layouts: Sequence[Layout], filled: Mapping[str, NDArray[Any]]) -> int:
@@ -77,18 +91,14 @@ def rows(layouts: Sequence[Layout], filled: Mapping[str, NDArray[Any]]) -> int:
     return len(filled[first.name]) if first.form != "ragged" else len(filled[first.names[1]]) - 1
 
 
-def _flat(layout: Layout, columns: Features) -> NDArray[Any]:
-    scalars = all(width == 1 for width in layout.widths)
-    if scalars and layout.dtype == "float32":
-        values: NDArray[Any] = matrix(columns, layout.features)
-    elif scalars and (given := frame(columns)).height == 1:  # series by series, a single row would cost ten times that
+def _flat(layout: Layout, given: pl.DataFrame) -> NDArray[Any]:
+    values = np.empty((given.height, sum(layout.widths)), dtype=_DTYPES[layout.dtype])
+    if given.height == 1 and all(width == 1 for width in layout.widths):
+        # Series by series, a single row would cost ten times that.
         row = dict(zip(given.columns, given.row(0), strict=True))
         found = [row[name] for name in layout.features]
-        values = np.empty((1, len(found)), dtype=_DTYPES[layout.dtype])
         values[0] = [layout.missing if value is None else _plain(value) for value in found]
     else:
-        given = frame(columns)
-        values = np.empty((given.height, sum(layout.widths)), dtype=_DTYPES[layout.dtype])
         at = 0
         for name, width in zip(layout.features, layout.widths, strict=True):
             values[:, at : at + width] = _block(given.get_column(name), width, layout)

@@ -114,6 +114,9 @@ class Held:
         self.features = features
         self.asked: list[tuple[str, ...]] = []
 
+    def select(self, names: Any) -> pl.DataFrame:
+        return self.features.select(names)
+
     def matrix(self, names: Any) -> Any:
         self.asked.append(tuple(names))
         return matrix(self.features, names)
