@@ -65,7 +65,7 @@ def compute(slot: Slot, ask: Ask, parameters: Mapping[str, Any], time: int) -> R
         body = loaded.bundle.preprocess(body)
     found = loaded.extractor.extract(body["request"], body["user"], body["items"], time)
     extracted = perf_counter()
-    scored = loaded.bundle.score(found.features, parameters)
+    scored = loaded.bundle.score(found, parameters)
     ended = perf_counter()
     degraded = list(found.degraded)
     if not np.isfinite(scored.score).all():

@@ -59,5 +59,5 @@ def _warm(loaded: Loaded, manifest: Manifest) -> None:
     for body in manifest.warm_up or [empty]:
         when = int(body.get("time", manifest.trained_at))
         found = loaded.extractor.extract(body.get("request", {}), body.get("user"), body.get("items"), when)
-        loaded.bundle.score(found.features, loaded.parameters)
+        loaded.bundle.score(found, loaded.parameters)
         encode({"warm": True}, found.features, range(found.features.height))

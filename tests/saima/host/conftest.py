@@ -41,6 +41,12 @@ class Extraction:
     rows: dict[str, Any] = field(default_factory=dict)
     degraded: list[str] = field(default_factory=list)
 
+    def select(self, names: Any) -> pl.DataFrame:
+        return self.features.select(names)
+
+    def matrix(self, names: Any) -> np.ndarray:
+        return self.features.select(names).to_numpy()
+
 
 class Extractor:
     def extract(self, request: dict[str, Any], user: Any, items: Any, time: int) -> Extraction:
@@ -69,10 +75,10 @@ class Doubling:
         self.publication = publication
         self.closed = False
 
-    def score(self, features: pl.DataFrame, parameters: dict[str, Any]) -> Scores:
+    def score(self, features: Extraction, parameters: dict[str, Any]) -> Scores:
         if self.closed:
             raise RuntimeError("scored after it was closed")
-        x = features["x"].cast(pl.Float64).to_numpy()
+        x = features.matrix(["x"])[:, 0].astype(np.float64)
         if x[0] < 0:
             raise ArithmeticError("negative")
         if 100 < x[0] < 10_000:

@@ -88,7 +88,7 @@ class Cost:
         self.algorithm = algorithm
 
     def score(self, features: Any, parameters: dict[str, Any]) -> Any:
-        value = features["cost"].cast(pl.Float64).to_numpy()
+        value = features.select(["cost"])["cost"].cast(pl.Float64).to_numpy()
         return type("Scores", (), {"outputs": {}, "score": np.asarray(value)})()
 
     def check_golden(self) -> None:
