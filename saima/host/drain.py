@@ -108,10 +108,17 @@ class Drainer(threading.Thread):
                 os.close(file)
 
     def stop(self, timeout: float = 10.0) -> None:
-        """Stop after a last round; the spool's file goes if all of it has reached the log."""
+        """Stop after a last round; the spool's file goes if all of it has reached the log.
+
+        A round that outlasts `timeout` seconds keeps the spool open: it, or a successor, drains what is left.
+        """
         self._halt.set()
         if self.is_alive():
             self.join(timeout)
+        if self.is_alive():
+            self.error = f"the log has taken no records for {timeout} s; {self.spool.path} is left to a successor"
+            LOG.warning(self.error)
+            return
         self.spool.close(remove=self._at == self.spool.size)
 
     def _drain(self) -> None:

@@ -137,6 +137,40 @@ def test_a_large_record_is_drained(tmp_path: Path) -> None:
     spool.close(remove=True)
 
 
+class Stuck:
+    """A log whose appends wait until they are let go."""
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+        self.asked, self.go = threading.Event(), threading.Event()
+
+    def produced(self, producer: str) -> int:
+        self.asked.set()
+        assert self.go.wait(30)
+        return int(self._log.produced(producer))
+
+    def append(self, *arguments: Any) -> Any:
+        return self._log.append(*arguments)
+
+
+def test_a_log_that_is_stuck_while_the_drainer_stops_gets_the_records_later(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    log = Stuck(open_log(settings))
+    spool = Spool(tmp_path / "spool", "boot")
+    drainer = Drainer(spool, log, interval=0.001)  # type: ignore[arg-type]
+    spool.append(entry(0))
+    drainer.start()
+    assert log.asked.wait(10)
+    drainer.stop(timeout=0.01)
+    assert "left to a successor" in drainer.error
+    assert list(abandoned(tmp_path / "spool")) == [], "it is still locked, so nobody drains it twice"
+    log.go.set()
+    drainer.join(10)
+    drainer.stop()
+    assert [row["trace"] for row in logged(settings)] == ["t0"]
+    assert not spool.path.exists()
+
+
 def test_the_journal_drill_loses_one_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAIMA_FAULT", "journal")
     settings = Settings(home=tmp_path)
