@@ -102,9 +102,7 @@ def goals(found: dict[str, Any]) -> list[Goal]:
 
 def machine() -> dict[str, Any]:
     """Where it ran."""
-    model = next(
-        (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), ""
-    )
+    models = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     return {
         "cpu": models[0] if models else platform.processor(),
         "cores": len(os.sched_getaffinity(0)),
@@ -127,12 +125,18 @@ def locked(*peers: str) -> dict[str, str]:
 def table(found: dict[str, Any]) -> list[str]:
     """The measurements in lines."""
     feast = {case["entities"]: case for case in found["feast_online"]["found"]}
-    lines = ["candidates   ours p50   ours p99   one select   Feast online   select/ours   Feast/ours"]
+    lines = [
+        "candidates   ours p50   ours p99   one select   Feast online   select/ours   Feast/ours   CPU: each   each"
+    ]
     for case in found["online"]["cases"]:
         count, us, select = case["candidates"], case["us"], case["one_select_us"]["p50"]
         theirs = feast[count]["p50_ms"] * 1000
         times = f"{us['p50']:>5.0f} us   {us['p99']:>5.0f} us   {select:>7.0f} us   {theirs / 1000:>9.1f} ms"
-        lines.append(f"{count:>10}   {times}   {select / us['p50']:>9.1f} x   {theirs / us['p50']:>8.0f} x")
+        cpu = case["one_select_us"]["cpu_p50"] / us["cpu_p50"], feast[count]["cpu_p50_ms"] * 1000 / us["cpu_p50"]
+        lines.append(
+            f"{count:>10}   {times}   {select / us['p50']:>9.1f} x   {theirs / us['p50']:>8.0f} x"
+            f"   {cpu[0]:>7.1f} x   {cpu[1]:>4.0f} x"
+        )
     backfill, history = found["backfill"], found["feast_historical"]["found"]
     lines.append(
         f"backfill     ours {backfill['saima']['seconds']:.2f} s, DuckDB "
