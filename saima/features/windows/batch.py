@@ -6,7 +6,7 @@ search; sums come from sums of beginnings, extremes from blocks, first and last 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ import polars as pl
 from saima.features.codes import KeyCodes, Moments, sort_pairs
 from saima.features.windows.definition import LISTS, Ask, Group, Window, percent
 from saima.features.windows.extremes import Extremes
-from saima.features.windows.measure import WindowOverflow, empty
+from saima.features.windows.measure import empty, fit
 from saima.features.windows.prefix import FloatSums, IntSums, Squares, ratio
 from saima.features.windows.runs import Runs
 from saima.features.windows.single import Single
@@ -112,15 +112,11 @@ class Timeline:
         if ask.measure in ("first_k", "last_k"):
             starts, at = runs.lists(ask.k, newest=ask.measure == "last_k")
             return lists(ask.column, starts, self._taken(at), kind)
-        vector = self._vectors.get(ask.measure)
-        if vector is None:
+        measured = self._vector(ask.measure, runs)
+        if measured is None:
             return self._singly(ask, runs, kind)
         values = np.zeros(runs.n, np.float64 if kind.is_float() else np.int64)
-        found_values = vector(runs)
-        if found_values.dtype == object:
-            overflow = next(total for total in found_values if not -(2**63) <= total < 2**63)
-            raise WindowOverflow(f"the sum {overflow} does not fit int64; declare a narrower window")
-        values[runs.rows] = found_values
+        values[runs.rows] = measured if measured.dtype != object else [fit(total) for total in measured.tolist()]
         valid = np.ones(runs.n, bool) if empty(ask.measure) == 0 else runs.valid
         for i, run in runs.partial.items():
             values[i] = self._single.of(ask, run)
@@ -147,15 +143,22 @@ class Timeline:
     def _single(self) -> Single:
         return Single(self.group, self._series if self.group.is_text else self.values)
 
-    @cached_property
-    def _vectors(self) -> dict[str, Callable[[Runs], npt.NDArray[Any]]]:
-        """Measures of many runs at once."""
-        by_measure: dict[str, Callable[[Runs], npt.NDArray[Any]]] = {
-            "count": lambda runs: runs.sizes, "sum": self._total, "mean": self._mean,
-            "min": lambda runs: self._least.of(runs.low, runs.high),
-            "max": lambda runs: self._greatest.of(runs.low, runs.high),
-        }  # fmt: skip
-        return by_measure if self.group.is_float else {**by_measure, "variance": self._variance}
+    def _vector(self, measure: str, runs: Runs) -> npt.NDArray[Any] | None:
+        """A measure of many runs at once; None for those that are computed run by run."""
+        match measure:
+            case "count":
+                return runs.sizes
+            case "sum":
+                return self._total(runs)
+            case "mean":
+                return self._mean(runs)
+            case "min":
+                return self._least.of(runs.low, runs.high)
+            case "max":
+                return self._greatest.of(runs.low, runs.high)
+            case "variance" if not self.group.is_float:
+                return self._variance(runs)
+        return None
 
     @cached_property
     def _offset_extremes(self) -> Extremes:

@@ -220,7 +220,7 @@ def test_what_is_larger_than_the_bound_streams(tmp_path: Path) -> None:
     (tmp_path / "till").mkdir()
     (tmp_path / "till" / "algorithm.yaml").write_text(TILL)
     (tmp_path / "paid").mkdir()
-    every, files = 250_000, 24
+    every, files = 250_000, 12
     for file in range(files):
         place = pl.int_range(file * every, (file + 1) * every, eager=True)
         shop = "shop " + (place * 7919 % 5003).cast(pl.String)
