@@ -24,6 +24,15 @@ Rows = dict[str, list[Version | None]]
 class Values(Protocol):
     """Features of n rows, in whatever form they were computed."""
 
+    @property
+    def types(self) -> Mapping[str, Type]:
+        """Types of all features, in declared order."""
+        ...
+
+    def plain(self, rows: Sequence[int]) -> dict[str, list[Any]]:
+        """Values of some rows by feature: None or NaN is missing, a timestamp is its ms, a map its {key, value}."""
+        ...
+
     def frame(self, names: Sequence[str] | None = None) -> pl.DataFrame:
         """Features in their types: all in declared order, or the named ones."""
         ...
@@ -52,6 +61,15 @@ class Extraction:
         """All features, n rows, one a candidate (or the request itself); made when first asked for."""
         return self._values.frame()
 
+    @property
+    def types(self) -> Mapping[str, Type]:
+        """Types of the features, in declared order."""
+        return self._values.types
+
+    def plain(self, rows: Sequence[int]) -> dict[str, list[Any]]:
+        """Values of some rows by feature, for the journal: None or NaN is missing, a timestamp is its ms."""
+        return self._values.plain(rows)
+
     def select(self, names: Sequence[str]) -> pl.DataFrame:
         """Some features, for tensors that are no matrix: ids, lists, texts."""
         made = self.__dict__.get("features")
@@ -76,8 +94,13 @@ class Extraction:
 class Framed:
     """Features as a frame."""
 
-    def __init__(self, features: pl.DataFrame) -> None:
+    def __init__(self, features: pl.DataFrame, types: Mapping[str, Type]) -> None:
+        self.types = types
         self._features = features
+
+    def plain(self, rows: Sequence[int]) -> dict[str, list[Any]]:
+        """See Values."""
+        return {name: plain_column(self._features.get_column(name), rows) for name in self.types}
 
     def frame(self, names: Sequence[str] | None = None) -> pl.DataFrame:
         """See Values."""
@@ -96,12 +119,17 @@ class OneRow:
 
     def __init__(self, values: Mapping[str, Any], types: Mapping[str, Type]) -> None:
         self._values = values
-        self._types = types
+        self.types = types
+
+    def plain(self, rows: Sequence[int]) -> dict[str, list[Any]]:
+        """See Values."""
+        values = self._values
+        return {name: [to_frame_value(values[name], dtype)] * len(rows) for name, dtype in self.types.items()}
 
     def frame(self, names: Sequence[str] | None = None) -> pl.DataFrame:
         """See Values."""
         values = self._values
-        types = self._types if names is None else {name: self._types[name] for name in names}
+        types = self.types if names is None else {name: self.types[name] for name in names}
         times = [name for name, dtype in types.items() if dtype == TIMESTAMP]
         row = {name: to_frame_value(values[name], dtype) for name, dtype in types.items()}
         schema = {name: pl.Int64() if dtype == TIMESTAMP else dtype.polars for name, dtype in types.items()}
@@ -112,6 +140,12 @@ class OneRow:
         """See Values."""
         values = self._values
         return np.array([[np.nan if (value := values[name]) is None else value for name in names]], np.float32)
+
+
+def plain_column(column: pl.Series, rows: Sequence[int]) -> list[Any]:
+    """Values of some rows of a column, a timestamp as its ms."""
+    some = column.gather(list(rows))
+    return (some.cast(pl.Int64) if some.dtype.is_temporal() else some).to_list()
 
 
 def repeated(name: str, value: Any, dtype: Type, n: int) -> pl.Series:

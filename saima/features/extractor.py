@@ -72,7 +72,7 @@ class Extractor:
         if self._single is not None:
             values = OneRow(self._single.evaluate(row.shared)[0], self.plan.features)
         else:
-            values = Framed(self.plan.evaluate(self._frame(row)))
+            values = Framed(self.plan.evaluate(self._frame(row)), self.plan.features)
         return Extraction(values, position, lambda: row.versions, row.degraded)
 
     def inputs(

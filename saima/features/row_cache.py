@@ -124,6 +124,7 @@ def load(
     """Copies of keys read now, and the error of the last damaged one, which is left out. Raises StoreError."""
     fresh: dict[str, Copy] = {}
     error = ""
+    opened: Versions | None
     for key, before, data in zip(keys, held, read.get_many(table, keys), strict=True):
         try:
             if before is not None and before.opened is not None and before.data == data:

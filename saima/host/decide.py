@@ -8,9 +8,8 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import polars as pl
 
-from saima.host.journal import Kept, numbers
+from saima.host.journal import Featured, Kept, numbers
 from saima.host.lease import Slot
 from saima.host.request import Ask
 from saima.routing.deployment import AlgorithmState
@@ -36,7 +35,7 @@ class Routed:
 class Result:
     """What one version computed: returned candidates (indexes, best first where ranked) and how long stages took."""
 
-    features: pl.DataFrame
+    features: Featured | None
     position: Mapping[int, int]
     rows: Mapping[str, Any]
     degraded: list[str]
@@ -71,7 +70,7 @@ def compute(slot: Slot, ask: Ask, parameters: Mapping[str, Any], time: int) -> R
     if not np.isfinite(scored.score).all():
         degraded.append("score")
     return Result(
-        found.features,
+        found,
         found.position,
         found.rows,
         degraded,
@@ -165,4 +164,4 @@ def record_of(
 def constant(value: float, count: int) -> Result:
     """A fallback's constant answer: no features, flagged degraded."""
     score = np.full(count, value, dtype=np.float64)
-    return Result(pl.DataFrame(), {}, {}, ["fallback:constant"], {}, score, list(range(count)), {})
+    return Result(None, {}, {}, ["fallback:constant"], {}, score, list(range(count)), {})

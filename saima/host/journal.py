@@ -7,15 +7,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 
 from saima.features.declaration import Journal
+from saima.features.types import Type
 
-FEW = 16
-"""Up to so many rows are turned into columns here."""
+_NO_NUMBERS = frozenset(("NaN", "inf", "-inf"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +40,73 @@ def keep(declared: Journal, count: int, returned: Sequence[int], random: Random)
     return Kept(items, weights, whole)
 
 
-def encode(record: Mapping[str, Any], features: pl.DataFrame, kept: Sequence[int]) -> bytes:
+class Featured(Protocol):
+    """Features of one request that give some rows of theirs as plain values."""
+
+    @property
+    def types(self) -> Mapping[str, Type]:
+        """Types of the features, in declared order."""
+        ...
+
+    def plain(self, rows: Sequence[int]) -> dict[str, list[Any]]:
+        """Values of some rows by feature: None is missing, a timestamp is its ms, a map its list of {key, value}."""
+        ...
+
+
+def encode(record: Mapping[str, Any], features: Featured | None, kept: Sequence[int]) -> bytes:
     """The record with the kept rows' features, by name, as UTF-8 JSON.
 
-    Polars writes a float32 as the shortest text that reads back to the same float32, and NaN as null.
+    A float32 is the shortest number that reads back to the same float32; NaN and infinities are null.
     """
-    rows = features if not features.width or len(kept) == features.height else features[list(kept)]
-    times = [name for name, dtype in zip(rows.columns, rows.dtypes, strict=True) if type(dtype) is pl.Datetime]
-    if times:
-        rows = rows.with_columns(pl.col(times).cast(pl.Int64))
-    head = json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return f'{head[:-1]},"features":{_columns(rows)}}}'.encode()
+    columns: dict[str, list[Any]] = {}
+    if features is not None:
+        columns = features.plain(kept)
+        _tidy(columns, features.types)
+    return _text({**record, "features": columns}).encode()
 
 
-def _columns(rows: pl.DataFrame) -> str:
-    """JSON of the columns by name. For a few rows it is quicker to turn the rows around here than in Polars."""
-    if not rows.width:
-        return "{}"
-    if rows.height > FEW:
-        return rows.select(pl.all().implode()).write_json()[1:-1]
-    written = json.loads(rows.write_json())
-    columns = {name: [row[name] for row in written] for name in rows.columns}
-    return json.dumps(columns, ensure_ascii=False, separators=(",", ":"))
+_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def _tidy(columns: dict[str, list[Any]], types: Mapping[str, Type]) -> None:
+    """Write floats as JSON has them; all float32 go through Polars at once, which knows their shortest texts."""
+    singles = [name for name, dtype in types.items() if dtype.name == "float32"]
+    flat = shortest([value for name in singles for value in columns[name]])
+    at = 0
+    for name in singles:
+        columns[name], at = flat[at : at + len(columns[name])], at + len(columns[name])
+    for name, dtype in types.items():
+        if dtype.name == "float64":
+            columns[name] = [finite(value) for value in columns[name]]
+        elif dtype.element is not None:
+            columns[name] = [_nested(value, dtype) for value in columns[name]]
+
+
+def _nested(value: Any, dtype: Type) -> Any:
+    if value is None:
+        return None
+    if dtype.name == "map":
+        return [{**pair, "value": _nested(pair["value"], dtype.of)} for pair in value]
+    if dtype.is_list:
+        if dtype.of.name == "float32":
+            return shortest(value)
+        return [_nested(one, dtype.of) for one in value]
+    return finite(value) if dtype.is_float else value
+
+
+def shortest(values: list[float | None]) -> list[float | None]:
+    """Float32 values as the numbers whose texts are shortest.
+
+    >>> shortest([0.10000000149011612, None, float("inf")])
+    [0.1, None, None]
+    """
+    texts = pl.Series(values, dtype=pl.Float32).cast(pl.String).to_list()
+    return [None if text is None or text in _NO_NUMBERS else float(text) for text in texts]
+
+
+def finite(value: float | None) -> float | None:
+    """The value, or None where it is no number."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def numbers(values: np.ndarray) -> list[float | None]:

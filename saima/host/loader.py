@@ -60,4 +60,4 @@ def _warm(loaded: Loaded, manifest: Manifest) -> None:
         when = int(body.get("time", manifest.trained_at))
         found = loaded.extractor.extract(body.get("request", {}), body.get("user"), body.get("items"), when)
         loaded.bundle.score(found, loaded.parameters)
-        encode({"warm": True}, found.features, range(found.features.height))
+        encode({"warm": True}, found, range(len(body.get("items") or [None])))

@@ -10,11 +10,12 @@ import polars as pl
 
 from saima.events import Position
 from saima.features.declaration import Declaration
+from saima.host.journal import Featured
 
 Items = list[dict[str, Any]] | None
 
 
-class Extracted(Protocol):
+class Extracted(Featured, Protocol):
     """Features of one request and what they were read from."""
 
     @property

@@ -159,6 +159,8 @@ class Stall:
     def ask(self, time: int, *items: str) -> Extraction:
         asked: list[dict[str, Any]] = [{"item_id": item} for item in items]
         found = self.extractor.extract({"shelf": "s"}, None, asked, time)
+        rows = list(reversed(range(len(asked))))
+        assert found.plain(rows) == found.features[rows].to_dict(as_series=False)
         self.records.append(
             {
                 "trace": f"t{len(self.records)}", "time": time, "rows": found.rows, "whole": True, "items": asked,

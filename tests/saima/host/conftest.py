@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import pytest
 
 from saima.errors import BundleError
 from saima.features.declaration import Declaration, Journal
+from saima.features.extraction import Extraction, Framed
+from saima.features.types import FLOAT32
 from saima.host.eligibility import Eligibility
 from saima.host.host import Host
 from saima.host.lease import Loaded
@@ -34,23 +36,10 @@ DECLARATION = Declaration.model_validate(
 )
 
 
-@dataclass(frozen=True)
-class Extraction:
-    features: pl.DataFrame
-    position: dict[int, int] = field(default_factory=lambda: {0: 7})
-    rows: dict[str, Any] = field(default_factory=dict)
-    degraded: list[str] = field(default_factory=list)
-
-    def select(self, names: Any) -> pl.DataFrame:
-        return self.features.select(names)
-
-    def matrix(self, names: Any) -> np.ndarray:
-        return self.features.select(names).to_numpy()
-
-
 class Extractor:
     def extract(self, request: dict[str, Any], user: Any, items: Any, time: int) -> Extraction:
-        return Extraction(pl.DataFrame({"x": pl.Series([request["x"]], dtype=pl.Float32)}))
+        frame = pl.DataFrame({"x": pl.Series([request["x"]], dtype=pl.Float32)})
+        return Extraction(Framed(frame, {"x": FLOAT32}), {0: 7}, dict, [])
 
 
 @dataclass(frozen=True)

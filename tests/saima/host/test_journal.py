@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saima.features.declaration import Journal
+from saima.features.extraction import Framed, OneRow
+from saima.features.types import parse_type
 from saima.host.journal import encode, keep, numbers
 
 
@@ -19,7 +21,8 @@ from saima.host.journal import encode, keep, numbers
 def test_features_read_back_to_the_same_bits(floats: list[float], integers: list[int]) -> None:
     count = len(floats)
     frame = pl.DataFrame({"f": pl.Series(floats, dtype=pl.Float32), "i": pl.Series(integers[:count], dtype=pl.Int64)})
-    document = json.loads(encode({"a": 1}, frame, range(count)))
+    types = {"f": parse_type("float32"), "i": parse_type("int64")}
+    document = json.loads(encode({"a": 1}, Framed(frame, types), range(count)))
     assert document["a"] == 1
     assert document["features"]["i"] == integers[:count]
     for value, found in zip(floats, document["features"]["f"], strict=True):
@@ -35,9 +38,29 @@ def test_only_kept_rows_are_written_and_times_are_milliseconds() -> None:
             "l": [[1], [], None],
         }
     )
-    found = json.loads(encode({"a": 1}, frame, [2, 0]))["features"]
+    types = {"x": "float64", "s": "string", "t": "timestamp", "l": "list<int64>"}
+    rows = Framed(frame, {name: parse_type(dtype) for name, dtype in types.items()})
+    found = json.loads(encode({"a": 1}, rows, [2, 0]))["features"]
     assert found == {"x": [None, 0.5], "s": ["c", "é"], "t": [3, 1], "l": [None, [1]]}
-    assert json.loads(encode({"a": 1}, pl.DataFrame(), [0]))["features"] == {}
+    assert json.loads(encode({"a": 1}, None, [0]))["features"] == {}
+
+
+def test_floats_inside_lists_and_maps_are_as_short_as_others() -> None:
+    types = {
+        "v": "vector<float32,2>",
+        "l": "list<list<float32>>",
+        "m": "map<string,float32>",
+        "d": "map<string,float64>",
+    }
+    values = {"v": [0.1, None], "l": [[0.1], None], "m": {"a": 0.1, "b": math.inf}, "d": {"a": math.nan, "b": 0.1}}
+    row = OneRow(values, {name: parse_type(dtype) for name, dtype in types.items()})
+    text = encode({}, row, [0])
+    found = json.loads(text)["features"]
+    assert found["v"] == [[0.1, None]]
+    assert found["l"] == [[[0.1], None]]
+    assert found["d"] == [[{"key": "a", "value": None}, {"key": "b", "value": 0.1}]]
+    assert np.float32(found["m"][0][0]["value"]) == np.float32(0.1)
+    assert found["m"][0][1]["value"] is None
 
 
 def test_all_candidates_are_kept_where_the_request_is_kept_whole() -> None:
