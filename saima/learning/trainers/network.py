@@ -183,7 +183,8 @@ def _pool(pooled: Pooled, layout: Layout, inputs: Mapping[str, Any], start: Any)
     count = ops.sum(held, axis=1, keepdims=True)
     parts = [ops.sum(values * weight, axis=1) / ops.maximum(count, 1.0), ops.log1p(count)]
     if not pooled.size:
-        parts.append(ops.max(ops.where(weight > 0, values, ops.zeros_like(values)), axis=1))
+        greatest = ops.max(ops.where(weight > 0, values, ops.full_like(values, -1e9)), axis=1)
+        parts.append(ops.where(count > 0, greatest, ops.zeros_like(greatest)))
     return parts
 
 

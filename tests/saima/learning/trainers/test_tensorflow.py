@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 
 from saima.errors import SaimaError
+from saima.features.declaration import Model
 from saima.learning.evaluation import measure
-from saima.learning.trainers import trainer
+from saima.learning.trainers import ModelSpec, trainer
 
 TRAINER = trainer("tensorflow")
 
@@ -100,3 +101,63 @@ def test_errors_name_the_thing(kit, learned, folder: Path, tmp_path: Path) -> No
     changed = type(other)("network", other.declaration.model_copy(update={"inputs": inputs}), other.dtypes)
     with pytest.raises(SaimaError, match="only afresh"):
         TRAINER.fit(kit.samples(50), changed, learned)
+
+
+LISTS = {"ids": "list<int64>", "levels": "list<float64>", "path": "list<vector<float32,2>>", "flag": "bool"}
+
+
+def sequences(rows: int, seed: int) -> pl.DataFrame:
+    """Label = 10 where the ids hold a 3, plus the mean of the levels, plus the mean of the path's first places."""
+    draw = np.random.default_rng(seed)
+    ids = [draw.integers(1, 6, draw.integers(0, 4)).tolist() for _ in range(rows)]
+    levels = [draw.normal(size=draw.integers(0, 5)).round(3).tolist() for _ in range(rows)]
+    path = [draw.normal(size=(draw.integers(0, 3), 2)).round(3).tolist() for _ in range(rows)]
+    label = [
+        10.0 * (3 in i) + (sum(x) / len(x) if x else 0.0) + (sum(p for p, _ in s) / len(s) if s else 0.0)
+        for i, x, s in zip(ids, levels, path, strict=True)
+    ]
+    flag = draw.random(rows) < 0.5
+    schema = {
+        "ids": pl.List(pl.Int64), "levels": pl.List(pl.Float64), "path": pl.List(pl.List(pl.Float32)),
+        "flag": pl.Boolean, "label": pl.Float64,
+    }  # fmt: skip
+    return pl.DataFrame({"ids": ids, "levels": levels, "path": path, "flag": flag, "label": label}, schema=schema)
+
+
+def listed(**inputs: object) -> ModelSpec:
+    given = {
+        "dense": ["flag"],
+        "ids": {"tensor": "int64", "shape": [-1]},
+        "levels": {"tensor": "float32", "shape": [4], "lengths": True},
+        "path": {"tensor": "float32", "shape": [-1, 2], "lengths": True},
+        **inputs,
+    }
+    declared = Model(kind="tensorflow", inputs=given, output="o")  # type: ignore[arg-type]
+    settings = {"epochs": 40, "batch": 64, "rate": 0.01, "dropout": 0.0, "loss": "squared"}
+    return ModelSpec("lists", declared, LISTS, 3, settings)
+
+
+def test_lists_and_steps_are_pooled(tmp_path: Path) -> None:
+    learned = TRAINER.fit(sequences(1500, 1), listed())
+    test = sequences(300, 2)
+    assert measure(test["label"], learned.predict(test)).r2 > 0.9
+    learned.save(tmp_path)
+    loaded = TRAINER.load(tmp_path)
+    assert loaded.architecture == learned.architecture
+    np.testing.assert_array_equal(loaded.predict(test), learned.predict(test))
+    alone = [loaded.predict(test[row])[0] for row in range(20)]  # a batch's longest list is of no concern to a row
+    np.testing.assert_allclose(alone, loaded.predict(test)[:20], rtol=1e-4, atol=1e-4)
+    empty = test.with_columns(ids=pl.lit([], dtype=pl.List(pl.Int64)), levels=None, path=None)
+    assert np.isfinite(loaded.predict(empty.cast(test.schema))).all()
+
+
+@pytest.mark.parametrize(
+    ("tensor", "words"),
+    [
+        ({"tensor": "float32", "shape": [-1]}, "add 'lengths: true'"),
+        ({"tensor": "float32", "shape": [-1], "ragged": True}, "does not learn from ragged tensors"),
+    ],
+)
+def test_what_the_network_cannot_learn_from_is_named(tensor: dict[str, object], words: str) -> None:
+    with pytest.raises(SaimaError, match=words):
+        TRAINER.fit(sequences(20, 1), listed(levels=tensor))
