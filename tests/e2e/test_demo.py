@@ -44,6 +44,16 @@ def test_two_weeks_with_kills_prove_themselves(tmp_path: Path) -> None:
 
 
 @pytest.mark.full
+def test_a_day_of_rankings_with_kills_proves_itself(tmp_path: Path) -> None:
+    """Every impression becomes a negative, every click corrects one, under another algorithm's features and label."""
+    done, found = demo(tmp_path, "fashion_ranking", "--days", "1")
+    prove(done, found)
+    assert found["predictions"] > 4_000
+    assert found["feature_parity"]["features"] >= 40
+    assert found["samples"] > found["predictions"] * 0.99
+
+
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [("parity", "mismatches in"), ("leak", "differ from the naive program"), ("journal", "samples_lost is")],
