@@ -6,16 +6,19 @@ Counting is a select of its own over the inputs, away from the answer: an operat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from saima.features.lowering import lower
 from saima.features.nodes import Call, Column, Constant, Node, walk
+from saima.features.requests import Fields
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from saima.features.declaration import Request
+    from saima.features.extractor import Extractor
     from saima.features.plan import Plan
 
 CASTS = ("cast", "as", "recast")
@@ -52,6 +55,29 @@ class Faults:
             frame = inputs.hstack(self._plan.evaluate(inputs))
         found: Mapping[str, int] = frame.select(self._exprs).row(0, named=True)
         return {name: count for name, count in found.items() if count}
+
+
+class RequestFaults:
+    """Counts the faults of requests that an extractor answers, on a second look at them; safe to use from threads."""
+
+    def __init__(self, extractor: Extractor, declared: Request) -> None:
+        self._extractor = extractor
+        self._declared = declared
+        self._faults = Faults(extractor.plan)
+
+    def count(
+        self,
+        request: Mapping[str, Any],
+        user: Mapping[str, Any] | None,
+        items: Sequence[Mapping[str, Any]] | None,
+        time: int,
+    ) -> tuple[int, dict[str, int]]:
+        """Rows looked at, and faults by feature; casts of delimited text by input column, such as `item.tags`."""
+        fields = Fields(self._declared)
+        for side, values in (("request", request), ("user", user), *(("item", item) for item in items or [])):
+            fields.row(side, values)
+        inputs = self._extractor.inputs(request, user, items, time)
+        return inputs.height, {**fields.failed, **self._faults.count(inputs)}
 
 
 def _counted(node: Node) -> bool:

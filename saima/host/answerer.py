@@ -110,6 +110,8 @@ class Answerer:
                 return None
             self._journal(ask, time_, record)
             slot.answered += 1
+            if self._random.random() < slot.loaded.journal.full:
+                self._look_for_faults(ask, slot, time_)
         except RequestError as error:
             self._meter.count("refused" if error.status < 500 else "failed")
             raise
@@ -204,6 +206,26 @@ class Answerer:
             self._shadow.submit(body, 5.0)
         except Full:
             self._meter.count("shadow_dropped")
+
+    def _look_for_faults(self, ask: Ask, slot: Slot, time_: int) -> None:
+        """Count, behind the answers, what the features of this request could not compute."""
+
+        def body(_: Ticket) -> None:
+            faults = slot.loaded.faults
+            if faults is None or not slot.lease():
+                return
+            try:
+                asked: dict[str, Any] = {"request": ask.request, "user": ask.user, "items": ask.items}
+                if slot.loaded.bundle.preprocess:
+                    asked = slot.loaded.bundle.preprocess(asked)
+                self._meter.faults(ask.algorithm, *faults.count(**asked, time=time_))
+            finally:
+                slot.release()
+
+        try:
+            self._shadow.submit(body, _SHADOW_SECONDS)
+        except Full:
+            self._meter.count("faults_unseen")
 
     def _route(self, algorithm: str) -> Route:
         route = self.table.routes.get(algorithm)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from saima.features.declaration import Journal
+from saima.features.extractor import Extractor
+from saima.features.faults import RequestFaults
+from saima.host.bundle import Bundle
 from saima.host.request import Checker
 from saima.host.servable import Extracts, Servable
 from saima.host.slot import State
@@ -26,6 +30,13 @@ class Loaded:
     top_k: int | None
     eligible: Eligible | None
     """Judges experiments that declare an eligibility."""
+
+    @cached_property
+    def faults(self) -> RequestFaults | None:
+        """Counts the faults of features; None where something else than features answers."""
+        if not isinstance(self.extractor, Extractor) or not isinstance(self.bundle, Bundle):
+            return None
+        return RequestFaults(self.extractor, self.bundle.algorithm.declaration.request)
 
 
 class Slot:

@@ -21,6 +21,8 @@ class Meter:
         self._counts: Counter[str] = Counter()
         self._versions: Counter[tuple[str, str, int]] = Counter()
         self._degraded: Counter[tuple[str, str]] = Counter()
+        self._faults: Counter[tuple[str, str]] = Counter()
+        self._looked: Counter[str] = Counter()
         self._stages: dict[tuple[str, str], list[int]] = {}
         self._sums: dict[tuple[str, str], float] = {}
         self._newest: deque[float] = deque(maxlen=newest)
@@ -37,6 +39,13 @@ class Meter:
             self._counts["degraded"] += 1
             for reason in reasons:
                 self._degraded[algorithm, reason] += 1
+
+    def faults(self, algorithm: str, rows: int, found: Mapping[str, int]) -> None:
+        """Count results outside an operator's domain, by feature, in rows that were looked at."""
+        with self._lock:
+            self._looked[algorithm] += rows
+            for feature, count in found.items():
+                self._faults[algorithm, feature] += count
 
     def answered(self, algorithm: str, lineage: str, publication: int, seconds: Mapping[str, float]) -> None:
         """Count an answer with its seconds by stage; `total` feeds the quantiles."""
@@ -64,6 +73,11 @@ class Meter:
                     {"algorithm": a, "reason": reason, "answers": n}
                     for (a, reason), n in sorted(self._degraded.items())
                 ],
+                "faults": [
+                    {"algorithm": a, "feature": feature, "faults": n}
+                    for (a, feature), n in sorted(self._faults.items())
+                ],
+                "looked": [{"algorithm": a, "rows": n} for a, n in sorted(self._looked.items())],
                 "latency": {"p50": _quantile(newest, 0.5), "p99": _quantile(newest, 0.99), "n": len(newest)},
                 "histograms": [
                     {"algorithm": a, "stage": s, "buckets": list(buckets), "sum": self._sums[a, s]}
@@ -101,6 +115,7 @@ def prometheus(statuses: Mapping[str, Mapping[str, Any]]) -> str:
         for row in status.get("degraded", []):
             labels = {key: str(row[key]) for key in ("algorithm", "reason")}
             lines.append(_line("saima_degraded_total", row["answers"], host=_boot(name), **labels))
+    _faults(lines, statuses)
     _caches(lines, statuses)
     _family(lines, "saima_seconds", "histogram", "Seconds of a request, by algorithm and stage.")
     for name, status in statuses.items():
@@ -122,6 +137,26 @@ def _caches(lines: list[str], statuses: Mapping[str, Mapping[str, Any]]) -> None
         for host, row in rows:
             labels = {"host": host, "algorithm": row["algorithm"], "table": row["table"]}
             lines.append(_line(f"saima_feature_cache_{size}", row[size], **labels))
+
+
+def _faults(lines: list[str], statuses: Mapping[str, Mapping[str, Any]]) -> None:
+    what = "Results outside an operator's domain and failed casts, by feature, among the rows looked at."
+    _family(lines, "saima_feature_faults_total", "counter", what)
+    for name, status in statuses.items():
+        for row in status.get("faults", []):
+            labels = {key: str(row[key]) for key in ("algorithm", "feature")}
+            lines.append(_line("saima_feature_faults_total", row["faults"], host=_boot(name), **labels))
+    _family(
+        lines,
+        "saima_feature_rows_total",
+        "counter",
+        "Rows that were looked at for faults.",
+    )
+    for name, status in statuses.items():
+        for row in status.get("looked", []):
+            lines.append(
+                _line("saima_feature_rows_total", row["rows"], host=_boot(name), algorithm=str(row["algorithm"]))
+            )
 
 
 def _histogram(lines: list[str], row: Mapping[str, Any], labels: dict[str, str]) -> None:
