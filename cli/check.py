@@ -87,10 +87,12 @@ def parity(algorithm: str, rows: int) -> None:
 def _summary(name: str, chosen: Settings) -> str:
     from saima.features import load
     from saima.features.agreement import check_operators, said
+    from saima.learning.verification import verify
     from saima.routing.experiments import load_experiments
 
     loaded = load(name, chosen.algorithms)
     own = check_operators(loaded)
+    missing = verify(loaded)
     experiments = load_experiments(loaded.directory)
     declared = loaded.declaration
     counts = {
@@ -100,5 +102,7 @@ def _summary(name: str, chosen: Settings) -> str:
         "experiment": len(experiments),
     }
     return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items()) + (
-        (f"; operators tried: {said(own)}" if own else "") + f"; digest {loaded.digest[:12]}"
+        (f"; operators tried: {said(own)}" if own else "")
+        + (f"; not there: {', '.join(missing)}" if missing else "")
+        + f"; digest {loaded.digest[:12]}"
     )

@@ -45,6 +45,7 @@ def test_it_writes_an_algorithm_that_checks(place: Path) -> None:
     assert "note: models.gift: put the model at models/gift.pb" in said
     checked = CliRunner().invoke(saima, ["check", "gifts"])
     assert checked.exit_code == 0, checked.output
+    assert "; not there: models/gift.pb" in checked.output
     assert "gifts exists" in run(place)
 
 
@@ -73,3 +74,13 @@ def test_its_models_are_published_as_they_are(place: Path) -> None:
     assert row.manifest["models"]["gift"]["facts"]["file"] == "models/gift.pb"
     routed = CliRunner().invoke(saima, ["deploy", "gifts", "1"])
     assert "gifts/imported routes 1" in routed.output
+
+    assert CliRunner().invoke(saima, ["check", "gifts"]).exit_code == 0
+    declared = place / "algorithms" / "gifts" / "algorithm.yaml"
+    declared.write_text(declared.read_text().replace("shape: [1]", "shape: []"))
+    checked = CliRunner().invoke(saima, ["check", "gifts"])
+    assert checked.exit_code == 1
+    wrong = "takes 'level' as int64 [any, 1], and the declaration fills int64 [any]"
+    assert f"model 'gift' (gift.pb) {wrong}" in checked.output
+    line = next(n for n, text in enumerate(declared.read_text().splitlines(), 1) if "gift.pb" in text)
+    assert f"algorithms/gifts/algorithm.yaml:{line}:" in checked.output
