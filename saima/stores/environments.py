@@ -24,7 +24,7 @@ _guard = threading.Lock()
 
 
 class Environment:
-    """An open environment, counted by the stores that use it; after a fork it is no longer usable."""
+    """An open environment, counted by the stores and transactions that use it; after a fork it is no longer usable."""
 
     def __init__(self, path: Path, create: bool, sync: bool) -> None:
         self.path = path
@@ -62,12 +62,23 @@ class Environment:
             raise
 
     def begin(self, write: bool = False) -> Any:
-        """A transaction of LMDB; places of killed readers are freed when none is left."""
+        """A transaction of LMDB; who has ended it calls `release`, since memory under an open one must stay mapped.
+
+        Places of killed readers are freed when none is left.
+        """
+        with _guard:
+            if not self.usable():
+                raise StoreError(f"the online store {self.path} has been closed")
+            self._users += 1
         try:
-            return self._lmdb.begin(write=write)
-        except lmdb.ReadersFullError:
-            self._lmdb.reader_check()
-            return self._lmdb.begin(write=write)
+            try:
+                return self._lmdb.begin(write=write)
+            except lmdb.ReadersFullError:
+                self._lmdb.reader_check()
+                return self._lmdb.begin(write=write)
+        except BaseException:
+            self.release()
+            raise
 
     def usable(self) -> bool:
         """Whether this process opened it and has not closed it."""

@@ -41,6 +41,7 @@ class LmdbRead:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._txn.abort()
+        self._held.release()
         if isinstance(error, lmdb.Error):
             raise StoreError(explain(self._held.path, "read the online store", error)) from error
 
@@ -160,10 +161,14 @@ class LmdbStore:
             raise StoreError(f"the online store {self.path} was opened for reading; open it with writer=True")
         held = self._environment or self._open()
         try:
-            with held.begin(write=True) as txn:
-                write = LmdbWrite(txn)
-                yield write
-                write._seal()
+            txn = held.begin(write=True)
+            try:
+                with txn:
+                    write = LmdbWrite(txn)
+                    yield write
+                    write._seal()
+            finally:
+                held.release()
         except lmdb.Error as error:
             raise StoreError(explain(self.path, "write the online store", error)) from error
 

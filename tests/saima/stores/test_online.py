@@ -297,3 +297,16 @@ def test_it_is_a_dictionary(commits: list[list[tuple[str, str, bytes | None]]]) 
                 assert dict(txn.scan(table)) == expected
                 assert txn.get_many(table, list(expected)) == list(expected.values())
         store.close()
+
+
+def test_a_store_that_is_closed_under_a_reader_is_unmapped_after_it(tmp_path: Path) -> None:
+    store = LmdbStore(tmp_path, writer=True, sync=False)
+    with store.write() as write:
+        write.put_many("t", [(str(i), b"x" * 1000) for i in range(1000)])
+    with store.read() as read:
+        store.close()
+        assert len(read.scan("t")) == 1000
+    with pytest.raises(StoreError, match="closed"):
+        store.read()
+    with LmdbStore(tmp_path).read() as read:
+        assert len(read.scan("t")) == 1000
