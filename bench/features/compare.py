@@ -125,9 +125,7 @@ def locked(*peers: str) -> dict[str, str]:
 def table(found: dict[str, Any]) -> list[str]:
     """The measurements in lines."""
     feast = {case["entities"]: case for case in found["feast_online"]["found"]}
-    lines = [
-        "candidates   ours p50   ours p99   one select   Feast online   select/ours   Feast/ours   CPU: each   each"
-    ]
+    lines = ["candidates   ours p50   ours p99   one select   Feast online   select/ours   Feast/ours   of CPU each"]
     for case in found["online"]["cases"]:
         count, us, select = case["candidates"], case["us"], case["one_select_us"]["p50"]
         theirs = feast[count]["p50_ms"] * 1000
