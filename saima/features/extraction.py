@@ -124,7 +124,10 @@ class OneRow:
     def plain(self, rows: Sequence[int]) -> dict[str, list[Any]]:
         """See Values."""
         values = self._values
-        return {name: [to_frame_value(values[name], dtype)] * len(rows) for name, dtype in self.types.items()}
+        return {
+            name: [values[name] if dtype.element is None else to_frame_value(values[name], dtype)] * len(rows)
+            for name, dtype in self.types.items()
+        }
 
     def frame(self, names: Sequence[str] | None = None) -> pl.DataFrame:
         """See Values."""
@@ -139,7 +142,9 @@ class OneRow:
     def matrix(self, names: tuple[str, ...]) -> NDArray[np.float32]:
         """See Values."""
         values = self._values
-        return np.array([[np.nan if (value := values[name]) is None else value for name in names]], np.float32)
+        row = [[np.nan if (value := values[name]) is None else value for name in names]]
+        with np.errstate(all="ignore"):  # what float32 does not hold is infinite, as in every other cast to it
+            return np.array(row, np.float32)
 
 
 def plain_column(column: pl.Series, rows: Sequence[int]) -> list[Any]:

@@ -25,6 +25,8 @@ from saima.host.table import Route, RoutingTable
 LOG = logging.getLogger("saima.host")
 _SHADOW_QUEUE = 64
 _SHADOW_SECONDS = 5.0
+_LOOKED = 0.01
+"""Most of the requests whose features are looked through for faults: it computes them once more."""
 
 
 class Answerer:
@@ -110,7 +112,7 @@ class Answerer:
                 return None
             self._journal(ask, time_, record)
             slot.answered += 1
-            if self._random.random() < slot.loaded.journal.full:
+            if self._random.random() < min(slot.loaded.journal.full, _LOOKED):
                 self._look_for_faults(ask, slot, time_)
         except RequestError as error:
             self._meter.count("refused" if error.status < 500 else "failed")
