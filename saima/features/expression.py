@@ -24,6 +24,7 @@ def compile_expression(text: str, scope: Scope) -> Node:
     Raises ExpressionError with kind and 1-based column.
 
     >>> from saima.features.nodes import column
+    >>> from saima.features.types import FLOAT64
     >>> scope = Scope({"label": column("label", FLOAT64, "request"), "score": column("score", FLOAT64, "request")})
     >>> str(compile_expression("abs(label - score)", scope).type)
     'float64'

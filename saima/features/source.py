@@ -107,9 +107,10 @@ def _walk(
     node: yaml.Node, path: Path_, values: dict[Path_, yaml.Node], keys: dict[Path_, yaml.Node], file: str, text: str
 ) -> None:
     values[path] = node
-    if isinstance(node, yaml.ScalarNode) and any("\ud800" <= character <= "\udfff" for character in node.value):
-        mark = node.start_mark
-        raise _error(file, text, "half of a surrogate pair is no character", mark.line + 1, mark.column + 1)
+    for part in [node, *(key for key, _ in node.value)] if isinstance(node, yaml.MappingNode) else [node]:
+        if isinstance(part, yaml.ScalarNode) and any("\ud800" <= character <= "\udfff" for character in part.value):
+            mark = part.start_mark
+            raise _error(file, text, "half of a surrogate pair is no character", mark.line + 1, mark.column + 1)
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             _walk(item, (*path, index), values, keys, file, text)

@@ -1,4 +1,4 @@
-"""Values inside JSON text or a URL's query."""
+"""Values inside JSON text, maps or a URL's query."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from saima.features.operators.base import TypeFault, operator
 from saima.features.operators.kernel import by_rows
-from saima.features.types import Type, TypeTextError, declared, fits, parse_type, to_frame_value
+from saima.features.types import NULL, STRING, Type, TypeTextError, declared, fits, parse_type, to_frame_value
 
 if TYPE_CHECKING:
     from saima.features.nodes import Call
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 def _typed(call: Call) -> Type:
     path, dtype = call.constants["path"], call.constants["dtype"]
+    record = call.arg("record").type
+    if record not in (STRING, NULL) and (record.name != "map" or record.has_decimal):
+        raise TypeFault(f"get takes JSON text, a URL or a map, not {record}", "record")
     if not isinstance(path, str) or not path or not all(path.split(".")):
         raise TypeFault(f"get(record, path, dtype): path is names and places by dots, not {path!r}")
     try:
@@ -28,23 +31,25 @@ def _no_type(dtype: Any) -> Type:
     raise TypeFault(f"dtype is the text of a type, such as 'int64', not {dtype!r}")
 
 
-@operator(record="string", path="constant", dtype="constant", returns=_typed, lower=by_rows, finite=False)
-def get(record: str, path: str, dtype: str) -> Any:
-    """A value inside JSON text (`user.tags.0`) or a URL's query (`query.page`); absent or of another type gives null.
+@operator(record="any", path="constant", dtype="constant", returns=_typed, lower=by_rows, finite=False)
+def get(record: str | dict[str, Any], path: str, dtype: str) -> Any:
+    """A value inside JSON text (`user.tags.0`), a map or a URL's query (`query.page`); null where it is absent.
 
     >>> get('{"a": {"b": [5]}}', "a.b.0", "int64"), get("https://x.org/?page=2", "query.page", "int64")
     (5, 2)
     """
     wanted = parse_type(dtype)
     parts = path.split(".")
-    text = record.strip()
-    if parts[0] == "query" and text[:1] not in ("{", "["):
-        values = parse_qs(urlsplit(text).query, keep_blank_values=True).get(".".join(parts[1:]))
-        return _from_text(values[0], wanted) if values else None
-    try:
-        value: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+    value: Any = record
+    if isinstance(record, str):
+        text = record.strip()
+        if parts[0] == "query" and text[:1] not in ("{", "["):
+            values = parse_qs(urlsplit(text).query, keep_blank_values=True).get(".".join(parts[1:]))
+            return _from_text(values[0], wanted) if values else None
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            return None
     for part in parts:
         if isinstance(value, dict):
             value = value.get(part)
