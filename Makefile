@@ -2,6 +2,7 @@
 PYTHON ?= python3
 SPEED ?= 4320
 DAYS ?= 14
+ALGORITHM ?= flight_delay
 export UV_PYTHON_DOWNLOADS = never
 BIN := .venv/bin
 
@@ -12,11 +13,11 @@ help: ## this list
 .venv/.ready: requirements.lock pyproject.toml serving/client/pyproject.toml
 	@sh .ci/install $(PYTHON)
 
-up: .venv/.ready ## the whole system on live (replayed) traffic; Ctrl-C stops it; SPEED=event seconds a second
-	@$(BIN)/saima up --speed $(SPEED)
+up: .venv/.ready ## the whole system on live (replayed) traffic; Ctrl-C stops it; ALGORITHM=, SPEED=event seconds a second
+	@$(BIN)/saima up $(ALGORITHM) --speed $(SPEED)
 
 demo: .venv/.ready ## 14 replayed days, headless, with kills, that proves itself; FAULT=parity|leak|journal must fail
-	@$(BIN)/saima demo --days $(DAYS) $(if $(FAULT),--fault $(FAULT))
+	@$(BIN)/saima demo $(ALGORITHM) --days $(DAYS) $(if $(FAULT),--fault $(FAULT))
 
 test: .venv/.ready ## the tests, long ones as a sample
 	@$(BIN)/pytest -m "not full"
