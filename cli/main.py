@@ -24,6 +24,8 @@ COMMANDS = {
     "report": ("cli.report:report", "Write the report of an experiment as one HTML page."),
     "worker": ("cli.worker:worker", "Run a stream worker in the foreground."),
     "log": ("cli.log:log", "Inspect and repair the event log."),
+    "backup": ("cli.backup:backup", "Write all state to one file; nothing may run."),
+    "restore": ("cli.backup:restore", "Put a backup's state into an empty home."),
     "rebuild": ("cli.rebuild:rebuild", "Set the online store aside; the next worker builds it from tables and log."),
 }
 """Where each command lives and its line in `saima --help`."""
