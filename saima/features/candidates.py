@@ -61,8 +61,8 @@ class Candidates:
         read += [ask.column for window in closed for ask in window.need.asks]
         self._split = Split(plan, [*keys, *read])
         self._single = Single(part_plan(plan, self._split.shared, self._request_inputs()))
-        self._program = Program(self._split)
         columns = matrix_columns(declaration, self._types)
+        self._program = Program(self._split, columns)
         self._filling = Filling(columns, [*self._split.shared], self._program)
         self._buffers = Buffers()
         self.items: ItemRows | None = None

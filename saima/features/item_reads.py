@@ -11,9 +11,8 @@ import xxhash
 
 from saima.errors import StoreError
 from saima.features.keys import key_text
-from saima.features.spans import ALWAYS, Span, meet, row_span, window_span
+from saima.features.spans import ALWAYS, Span, meet, row_span
 from saima.features.windows import BehindHead, WindowOverflow
-from saima.features.windows.batch import entries
 
 if TYPE_CHECKING:
     from saima.features.table_reader import TableReader
@@ -186,18 +185,13 @@ def _read_window(
         for at in range(len(texts)):
             found.note(at, UNBUILT, ALWAYS)
         return
-    windows = list(dict.fromkeys(ask.window for ask in window.need.asks))
     made: dict[str | None, tuple[list[Any], Span] | None] = {}
     damaged: list[str] = []
     for at, text in enumerate(texts):
         data = packed.get(text) if text is not None else None
         if text not in made:
             try:
-                values = window.reader.read(data, q)
-                span = ALWAYS
-                if data is not None:
-                    span = window_span(window.reader.codec.open(data), group.slide, windows, q)
-                made[text] = [entries(v) if isinstance(v, dict) else v for v in values], span
+                made[text] = window.look(data, q)
             except (BehindHead, WindowOverflow):
                 made[text] = None
             except StoreError as broken:

@@ -39,7 +39,7 @@ class KeptRows:
         self.floats = np.ascontiguousarray(plain[:, start : start + first].T)
         whole = start + len(cells.floats)
         self.wholes = np.ascontiguousarray(rows.cells[:, whole : whole + last].T) if last else _NONE
-        self.missing = cells.missing(rows.cells, program.wholes) if last else _NOWHERE
+        self.missing = cells.missing(rows.cells, program.wholes) if last else None
 
     def series(self, name: str) -> pl.Series:
         """A kept column."""
@@ -55,7 +55,6 @@ class KeptRows:
 
 
 _NONE = np.zeros((0, 0), np.int64)
-_NOWHERE = np.zeros((0, 0), np.bool_)
 
 
 class ItemRows:
@@ -175,7 +174,8 @@ class ItemRows:
 
 def as_float32(vector: Vector) -> NDArray[np.float32]:
     """Values as a model's column; missing is NaN."""
-    values = vector.values.astype(np.float32)
+    with np.errstate(all="ignore"):  # what float32 does not hold is infinite, as in every other cast to it
+        values = vector.values.astype(np.float32)
     if vector.missing is not None:
         values[vector.missing] = np.nan
     return values

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,11 +59,13 @@ class Cells:
         """A column of numbers; bools as 0 and 1."""
         if name in self.floats:
             return Vector(rows.view(np.float64)[:, self.floats[name]])
-        missing = self.missing(rows, [name])[0]
-        return Vector(rows[:, self.wholes[name]], missing if missing.any() else None)
+        missing = self.missing(rows, [name])
+        return Vector(rows[:, self.wholes[name]], None if missing is None else missing[0])
 
-    def missing(self, rows: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.bool_]:
-        """Where wholes are missing, [names, n]."""
+    def missing(self, rows: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.bool_] | None:
+        """Where wholes are missing, [names, n]; None: nowhere."""
+        if not rows[:, self._bits :].any():
+            return None
         made = np.empty((len(names), len(rows)), np.bool_)
         for place, name in enumerate(names):
             word, bit = divmod(self._order[name], _BITS)
@@ -127,8 +130,12 @@ class ItemStore:
                 found = Rows(cells, np.empty((n, held.objects.shape[1]), np.object_), matrix)
                 matrix[:] = 0
                 return found, np.zeros(n, np.bool_), [None] * n
-            get = self._index.get
-            places = [get(key, -1) for key in keys]
+            known = True
+            try:
+                places = itemgetter(*keys)(self._index) if n > 1 else (self._index[keys[0]],)
+            except KeyError:
+                known = False
+                places = tuple([self._index.get(key, -1) for key in keys])
             at = np.array(places, np.intp)
             held.cells.take(at, axis=0, out=cells, mode="clip")
             held.matrix.take(at, axis=0, out=matrix, mode="clip")
@@ -138,7 +145,6 @@ class ItemStore:
             tokens: list[Any] = []
             good = None
             span = cells[:, :SPAN]
-            known = -1 not in places
             if not (
                 known
                 and int(span[:, LOW].max()) <= q < int(span[:, HIGH].min())

@@ -8,9 +8,13 @@ from saima.errors import StoreError
 from saima.features.caches import Caches
 from saima.features.gathered import Row
 from saima.features.needs import WindowNeed
+from saima.features.spans import ALWAYS, Span, window_span
 from saima.features.windows import BehindHead, Reader, WindowOverflow
 from saima.features.windows.batch import entries
 from saima.stores.interfaces import OnlineRead
+
+_HELD = 10_000
+"""Keys whose values are held with their bytes; beyond it all are dropped and read again."""
 
 
 class WindowReader:
@@ -26,6 +30,8 @@ class WindowReader:
         self.columns = [ask.column for ask in need.asks]
         self._table = need.read.group.table
         self.reader = Reader(need.read.group, need.asks)
+        self._windows = tuple(dict.fromkeys(ask.window for ask in need.asks))
+        self._held: dict[str | None, tuple[bytes | None, int, int, list[Any]]] = {}
 
     def read(self, read: OnlineRead, row: Row) -> None:
         """Fill the aggregate's columns."""
@@ -46,7 +52,7 @@ class WindowReader:
         for target, key in zip(row.targets(need.per_item), keys, strict=True):
             if key not in values:
                 try:
-                    values[key] = self._values(packed.get(key), row)
+                    values[key] = self._values(key, packed.get(key), row)
                 except StoreError as broken:
                     values[key] = [None] * len(self.columns)
                     damaged.append(f"{broken} (key '{key}')")
@@ -62,10 +68,24 @@ class WindowReader:
         row.degrade(self.need.name)
         self.fail(keys, error)
 
-    def _values(self, data: bytes | None, row: Row) -> list[Any]:
+    def _values(self, key: str | None, data: bytes | None, row: Row) -> list[Any]:
+        held = self._held.get(key)
+        if held is not None and held[1] <= row.time < held[2] and held[0] == data:
+            return held[3]
         try:
-            values = self.reader.read(data, row.time)
+            values, (low, high) = self.look(data, row.time)
         except (BehindHead, WindowOverflow):
             row.degrade(self.need.name)
             return [None] * len(self.columns)
-        return [entries(value) if isinstance(value, dict) else value for value in values]
+        if len(self._held) >= _HELD:
+            self._held = {}
+        self._held[key] = (data, low, high, values)
+        return values
+
+    def look(self, data: bytes | None, q: int) -> tuple[list[Any], Span]:
+        """Values of the columns at q, and how long equal bytes give them. Raises what Reader.read raises."""
+        found = self.reader.read(data, q)
+        values = [entries(value) if isinstance(value, dict) else value for value in found]
+        if data is None:
+            return values, ALWAYS
+        return values, window_span(self.reader.codec.open(data), self.need.read.group.slide, self._windows, q)

@@ -11,7 +11,7 @@ import numpy as np
 from saima.features.nodes import Constant
 from saima.features.types import to_frame_value
 from saima.features.vector.split import Branch, Leaf
-from saima.features.vector.values import Vector, apply, dtype_of, literal
+from saima.features.vector.values import Step, Vector, dtype_of, literal, step
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,9 +23,6 @@ SAFE_BITS = {"float64": 1000.0, "float32": 126.0}
 
 Load = Callable[[list[Leaf]], Callable[[Any], Vector]]
 """From the leaves of one place, one a unit, to what reads them from a request's values as [k, n] or [k, 1]."""
-
-_Step = tuple["Call", tuple[int, ...], int, bool]
-"""A call, the registers of its arguments and of its result, whether a result that is not finite is missing."""
 
 
 def shape(tree: Tree) -> str:
@@ -54,25 +51,39 @@ class Defaults:
 
 
 class Block:
-    """Units of one shape, in the order given; leaves that differ are stacked."""
+    """Units of one shape, in the order given; leaves that differ are stacked.
 
-    def __init__(self, units: list[Unit], load: Load) -> None:
+    deferred: every input is tame and whoever asked makes the result float32 and what is not finite missing; then
+    checks wait until the end wherever what is not finite stays so. It needs units of float32 (see `may_defer`).
+    """
+
+    def __init__(self, units: list[Unit], load: Load, *, tame: bool, deferred: bool) -> None:
         self.units = units
+        self.deferred = deferred
         self.dtype = units[0].node.type
+        self._tame = tame
         self._constants: list[tuple[int, Vector]] = []
         self._loads: list[tuple[int, Callable[[Any], Vector]]] = []
-        self._steps: list[_Step] = []
+        self._steps: list[tuple[Step, tuple[int, ...], int]] = []
         self._registers = 0
-        self._result = self._compile([unit.tree for unit in units if unit.tree is not None], load)
+        trees = [unit.tree for unit in units if unit.tree is not None]
+        if deferred and all(isinstance(tree, Branch) and _narrows(tree.call) for tree in trees):
+            trees = [tree.args[0] for tree in trees if isinstance(tree, Branch)]
+        self._result = self._compile(trees, load, deferred)
         self._defaults = _defaults(units)
 
-    def _compile(self, trees: list[Tree], load: Load) -> int:
+    def _compile(self, trees: list[Tree], load: Load, deferred: bool) -> int:
         first = trees[0]
         if isinstance(first, Branch):
+            call = first.call
             columns = zip(*(tree.args for tree in trees if isinstance(tree, Branch)), strict=True)
-            args = tuple(self._compile(list(column), load) for column in columns)
+            below = deferred and call.operator.propagates and call.type.is_float
+            args = tuple(self._compile(list(column), load, below) for column in columns)
             at = self._new()
-            self._steps.append((first.call, args, at, first.call.operator.finite and first.call.type.is_float))
+            finite = call.operator.finite and call.type.is_float
+            self._steps.append(
+                (step(call, check=finite and not deferred and not (self._tame and _safe(call))), args, at)
+            )
             return at
         at = self._new()
         if isinstance(first, Leaf):
@@ -85,17 +96,17 @@ class Block:
         self._registers += 1
         return self._registers - 1
 
-    def run(self, values: Any, n: int, *, tame: bool) -> Vector:
-        """Values of the units with their defaults, [k, n]."""
+    def run(self, values: Any, n: int) -> Vector:
+        """Values of the units [k, n], with their defaults; if deferred, float64 without them."""
         registers: list[Any] = [None] * self._registers
         for at, constant in self._constants:
             registers[at] = constant
         for at, load in self._loads:
             registers[at] = load(values)
-        for call, args, at, checked in self._steps:
-            registers[at] = apply(call, [registers[arg] for arg in args], check=checked and not (tame and _safe(call)))
+        for run, args, at in self._steps:
+            registers[at] = run([registers[arg] for arg in args])
         found: Vector = registers[self._result]
-        return self._defaulted(found, (len(self.units), n))
+        return found if self.deferred else self._defaulted(found, (len(self.units), n))
 
     def _defaulted(self, found: Vector, size: tuple[int, int]) -> Vector:
         values, missing = found
@@ -114,6 +125,16 @@ class Block:
         if missing is None:
             return Vector(values)
         return Vector(np.where(missing, defaults.values, values), missing & ~defaults.given)
+
+
+def may_defer(unit: Unit) -> bool:
+    """Whether a unit is a float32 feature that a float64 computation ends in."""
+    tree = unit.tree
+    return unit.dtype.name == "float32" and isinstance(tree, Branch) and _narrows(tree.call)
+
+
+def _narrows(call: Call) -> bool:
+    return call.operator.name in ("cast", "as") and call.type.name == "float32" and call.args[0].type.name == "float64"
 
 
 def _defaults(units: list[Unit]) -> Defaults | None:

@@ -42,7 +42,9 @@ def from_values(values: Sequence[Any], dtype: Type) -> Vector:
     """Plain Python values as a vector [n]; None is missing."""
     wanted = dtype_of(dtype)
     if dtype.is_float:
-        return Vector(np.array([np.nan if value is None else value for value in values], np.float64).astype(wanted))
+        wide = np.array([np.nan if value is None else value for value in values], np.float64)
+        with np.errstate(all="ignore"):
+            return Vector(wide.astype(wanted, copy=False))
     if None not in values:
         return Vector(np.array(values, wanted))
     return Vector(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from saima.features.nodes import Constant
 from saima.features.types import INT64, INT64_MIN
 from saima.features.vector.values import Vector, dtype_of
 
@@ -49,7 +50,13 @@ def clip(call: Call, x: Array, low: Array, high: Array) -> Array:
     wanted = dtype_of(call.type)
     x, low, high = (part.astype(wanted, copy=False) for part in (x, low, high))
     raised = np.where(x < low, low, x)
-    return np.where(raised > high, high, raised)
+    found = np.where(raised > high, high, raised)
+    if call.type == INT64:
+        return found
+    for bound, arg in ((low, call.args[1]), (high, call.args[2])):
+        if not isinstance(arg, Constant):
+            found = np.where(np.isnan(bound), np.nan, found)
+    return found
 
 
 def extreme(pick: Callable[[Any, Any], Any]) -> Kernel:

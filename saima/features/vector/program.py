@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import polars as pl
 
+from saima.features.buffers import Buffers
 from saima.features.lowering import lower
 from saima.features.plan import with_default
 from saima.features.types import series
-from saima.features.vector.block import Block, shape
+from saima.features.vector.block import Block, may_defer, shape
 from saima.features.vector.columns import from_series, to_series
 from saima.features.vector.split import levels
 from saima.features.vector.values import Vector, dtype_of
@@ -36,7 +37,7 @@ class Kept(Protocol):
     def wholes(self) -> NDArray[np.int64]: ...
 
     @property
-    def missing(self) -> NDArray[np.bool_]: ...
+    def missing(self) -> NDArray[np.bool_] | None: ...
 
     def series(self, name: str) -> pl.Series: ...
 
@@ -53,7 +54,9 @@ class Fresh(Protocol):
 class Pairs:
     """The candidates of one request. shared: the shared part's outputs by name, plain Python.
 
-    found: values that kernels computed, by unit, as (block's values, row); columns: those of the select.
+    found: values that kernels computed, by unit, as (block's values, row); columns: those of the select. narrow: units
+    that are columns of the model's matrix, as float32 [units, n] in the order of the program's `narrow`; late: units
+    that are nowhere else, with their rows.
     """
 
     n: int
@@ -61,11 +64,15 @@ class Pairs:
     kept: Kept
     fresh: Fresh
     singles: dict[str, Vector] = field(default_factory=dict)
+    narrow: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    late: dict[str, int] = field(default_factory=dict)
     found: dict[str, tuple[Vector, int]] = field(default_factory=dict)
     columns: dict[str, pl.Series] = field(default_factory=dict)
 
     def vector(self, unit: str, dtype: Type) -> Vector:
         """Values of a unit [n]."""
+        if unit in self.late:
+            return Vector(self.narrow[self.late[unit]])
         if unit not in self.found:
             return from_series(self.columns[unit], dtype)
         (values, missing), row = self.found[unit]
@@ -85,29 +92,45 @@ class Program:
     columns that kernels read. hard: units that have no kernel.
     """
 
-    def __init__(self, split: Split) -> None:
+    def __init__(self, split: Split, columns: Sequence[str] = ()) -> None:
+        """columns: names of the columns of the model's matrix, in order."""
         self.floats: list[str] = []
         self.wholes: list[str] = []
         self.fresh: dict[str, Type] = {}
         self._slots: dict[str, list[str]] = {"float": [], "int": [], "bool": []}
-        self._levels = [_Level(units, self._load) for units in levels(split.units)]
-        self.hard = [unit.name for level in self._levels for unit in level.hard]
+        self._parts: dict[tuple[str, ...], slice] = {}
+        order = levels(split.units)
+        self.narrow = [name for name in columns if name in split.units and split.units[name].tree is not None]
+        deferred = self._deferred(split)
+        self._late = {name: place for place, name in enumerate(self.narrow) if name in deferred}
+        self._tame = [_Level(units, self._load, deferred, self.narrow) for units in order]
+        self._wild = [_Level(units, self._load, None, self.narrow) for units in order]
+        self.hard = [unit.name for level in self._tame for unit in level.hard]
         self._picks = [(kind, _pick(names), _TYPES[kind]) for kind, names in self._slots.items() if names]
+        self._defaults = _narrow_defaults([split.units[name] for name in self.narrow])
+        self._buffers = Buffers()
 
-    @property
-    def blocks(self) -> list[Block]:
-        """Blocks in the order in which they run."""
-        return [block for level in self._levels for block in level.blocks]
+    def _deferred(self, split: Split) -> frozenset[str]:
+        """Units whose float32 values in `narrow` are all that anybody reads of them."""
+        needed = {name for unit in split.units.values() for name in unit.needs}
+        return frozenset(name for name in self.narrow if name not in needed and may_defer(split.units[name]))
 
     def run(self, pairs: Pairs, *, tame: bool) -> None:
         """Compute all units; `tame`: no input is infinite, nor a float beyond 2**100."""
         for kind, pick, wanted in self._picks:
-            values = pick(pairs.shared)
-            found = _single(values, wanted)
-            pairs.singles[kind] = found
+            pairs.singles[kind] = _single(pick(pairs.shared), wanted)
+        pairs.late = self._late if tame else {}
+        pairs.narrow = self._buffers.take((len(self.narrow), pairs.n), np.float32)
         with np.errstate(all="ignore"):
-            for level in self._levels:
-                level.run(pairs, tame=tame)
+            for level in self._tame if tame else self._wild:
+                level.run(pairs)
+            if tame:
+                infinite = np.isinf(pairs.narrow)
+                if infinite.any():
+                    for level in self._tame:
+                        level.clean(pairs.narrow, infinite)
+            if self._defaults is not None:
+                np.copyto(pairs.narrow, self._defaults, where=np.isnan(pairs.narrow))
 
     def _load(self, leaves: list[Leaf]) -> Callable[[Pairs], Vector]:
         dtype = leaves[0].node.type
@@ -124,9 +147,11 @@ class Program:
 
     def _load_shared(self, names: list[str], dtype: Type) -> Callable[[Pairs], Vector]:
         kind = "float" if dtype.is_float else "bool" if dtype.name == "bool" else "int"
-        slots = self._slots[kind]
-        part = slice(len(slots), len(slots) + len(names))
-        slots += names
+        slots, key = self._slots[kind], (kind, *names)
+        part = self._parts.get(key)
+        if part is None:
+            part = self._parts[key] = slice(len(slots), len(slots) + len(names))
+            slots += names
 
         def load(pairs: Pairs) -> Vector:
             values, missing = pairs.singles[kind]
@@ -143,8 +168,9 @@ class Program:
         wanted = dtype_of(dtype)
 
         def load(pairs: Pairs) -> Vector:
-            missing = pairs.kept.missing[rows]
-            return Vector(pairs.kept.wholes[rows].astype(wanted, copy=False), missing if missing.any() else None)
+            missing = pairs.kept.missing
+            values = pairs.kept.wholes[rows].astype(wanted, copy=False)
+            return Vector(values, None if missing is None else missing[rows])
 
         return load
 
@@ -153,26 +179,49 @@ _TYPES: dict[str, Any] = {"float": np.float64, "int": np.int64, "bool": np.bool_
 
 
 class _Level:
-    """Units that need nothing of each other."""
+    """Units that need nothing of each other; those of `deferred` are made float32 only (None: the inputs are wild)."""
 
-    def __init__(self, units: list[Unit], load: Callable[[list[Leaf]], Callable[[Pairs], Vector]]) -> None:
+    def __init__(
+        self,
+        units: list[Unit],
+        load: Callable[[list[Leaf]], Callable[[Pairs], Vector]],
+        deferred: frozenset[str] | None,
+        narrow: list[str],
+    ) -> None:
+        places = {name: place for place, name in enumerate(narrow)}
+        late = deferred or frozenset()
         shapes: dict[str, list[Unit]] = {}
         for unit in units:
             if unit.tree is not None:
-                shapes.setdefault(f"{unit.node.type}|{shape(unit.tree)}", []).append(unit)
-        self.blocks = [Block(members, load) for members in shapes.values()]
+                kind = f"{unit.dtype}|{unit.name in late}|{unit.name in places}|{shape(unit.tree)}"
+                shapes.setdefault(kind, []).append(unit)
+        self._blocks = [
+            (
+                Block(members, load, tame=deferred is not None, deferred=members[0].name in late),
+                _rows([places[unit.name] for unit in members]) if members[0].name in places else None,
+            )
+            for members in shapes.values()
+        ]
         self.hard = [unit for unit in units if unit.tree is None]
         self._exprs = [_expression(unit) for unit in self.hard]
         self._leaves = list({leaf.name: leaf for unit in self.hard for leaf in unit.leaves}.values())
 
-    def run(self, pairs: Pairs, *, tame: bool) -> None:
-        for block in self.blocks:
-            found = block.run(pairs, pairs.n, tame=tame)
-            for row, unit in enumerate(block.units):
-                pairs.found[unit.name] = (found, row)
+    def run(self, pairs: Pairs) -> None:
+        for block, rows in self._blocks:
+            values, missing = found = block.run(pairs, pairs.n)
+            if rows is not None:
+                pairs.narrow[rows] = values if missing is None else np.where(missing, np.float32(np.nan), values)
+            if not block.deferred:
+                pairs.found.update((unit.name, (found, row)) for row, unit in enumerate(block.units))
         if self.hard:
             made = self._frame(pairs).select_seq(self._exprs)
             pairs.columns.update(zip((unit.name for unit in self.hard), made.iter_columns(), strict=True))
+
+    def clean(self, narrow: NDArray[np.float32], infinite: NDArray[np.bool_]) -> None:
+        """Make what is not finite missing where the check was put off."""
+        for block, rows in self._blocks:
+            if block.deferred:
+                narrow[rows] = np.where(infinite[rows], np.float32(np.nan), narrow[rows])
 
     def _frame(self, pairs: Pairs) -> pl.DataFrame:
         columns = [pl.Series("", np.zeros(pairs.n, np.int8))]
@@ -230,3 +279,11 @@ def _stack(vectors: list[Vector]) -> Vector:
         return Vector(values)
     nowhere = np.zeros(values.shape[1], np.bool_)
     return Vector(values, np.stack([nowhere if vector.missing is None else vector.missing for vector in vectors]))
+
+
+def _narrow_defaults(units: list[Unit]) -> NDArray[np.float32] | None:
+    """Defaults of float32 units [units, 1]; NaN where there is none, or where it is in place already."""
+    found = [np.nan if u.computed is None or u.computed.default is None else u.computed.default for u in units]
+    late = [value if unit.dtype.name == "float32" else np.nan for value, unit in zip(found, units, strict=True)]
+    made = np.array(late, np.float64).astype(np.float32)[:, None]
+    return None if np.isnan(made).all() else made

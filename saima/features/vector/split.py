@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from saima.features.binding import convert
 from saima.features.nodes import Column, Constant, Node, walk
 from saima.features.plan import Computed, make_plan
+from saima.features.types import FLOAT64
 from saima.features.vector.values import holds, vectorises
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from saima.features.nodes import Call
     from saima.features.plan import Plan
+    from saima.features.types import Type
 
 Home = Literal["const", "shared", "cached", "crossed"]
 LEAF = "__leaf_"
@@ -54,6 +57,11 @@ class Unit:
     tree: Tree | None
     columns: dict[str, str]
     leaves: tuple[Leaf, ...]
+
+    @property
+    def dtype(self) -> Type:
+        """Type of its values."""
+        return self.node.type
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -119,6 +127,7 @@ class Split:
             return node
         call: Call = node  # type: ignore[assignment]
         if vectorises(call):
+            call = _widened(call)
             return Branch(call, tuple(self._tree(arg) for arg in call.args))
         name = f"{HARD}{node.key}"
         if name not in self.units:
@@ -155,6 +164,17 @@ class Split:
         visit(node)
         columns = {key: leaf.name for key, leaf in found.items() if leaf.kind != "fresh"}  # fresh ones may hold NaN
         return Unit(name, node, feature, None, columns, tuple(found.values()))
+
+
+_ARITHMETIC = frozenset({"+", "-", "*", "/", "//", "%", "<", "<=", ">", ">=", "==", "!="})
+
+
+def _widened(call: Call) -> Call:
+    """Arithmetic with floats on float64 alone: whole arguments are cast where they are computed, often once an item."""
+    mixed = call.type.is_float or any(arg.type.is_float for arg in call.args)
+    if call.operator.name not in _ARITHMETIC or not mixed:
+        return call
+    return replace(call, args=tuple(convert(arg, FLOAT64) for arg in call.args))
 
 
 def _leaves(tree: Tree) -> Iterable[Leaf]:

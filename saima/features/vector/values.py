@@ -7,6 +7,7 @@ Vectors and returns one. Arrays broadcast: constants are scalars, values of the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from saima.features.nodes import Call, Constant
+    from saima.features.operators.base import Kernel
 
 VECTOR_TYPES = frozenset({"int64", "float32", "float64", "bool", "timestamp"})
 """Types that a Vector can hold; a timestamp is its ms."""
@@ -90,23 +92,47 @@ def cast_to(vector: Vector, dtype: Type) -> Vector:
     return Vector(values)
 
 
-def apply(call: Call, vectors: list[Vector], *, check: bool) -> Vector:
-    """A call on its arguments; `check`: a result that is not finite is missing."""
+Step = Callable[[list[Vector]], Vector]
+
+
+def step(call: Call, *, check: bool) -> Step:
+    """A call as a function of its arguments; `check`: a result that is not finite is missing."""
     kernel = call.operator.vector
     assert kernel is not None
     if call.operator.nulls == "own":
-        made: Vector = kernel(call, *vectors)
-        return Vector(_finite(made.values)) if check else made
-    result = kernel(call, *(vector.values for vector in vectors))
-    values, own = (result.values, result.missing) if isinstance(result, Vector) else (result, None)
-    if values.dtype.kind == "f":
-        missing = reduce(either, (vector.missing for vector in vectors), own)
+        return lambda vectors: _checked(kernel(call, *vectors)) if check else kernel(call, *vectors)
+    if call.type.is_float and all(arg.type.is_float for arg in call.args):
+        return _float_step(call, kernel, check)
+
+    def run(vectors: list[Vector]) -> Vector:
+        result = kernel(call, *[vector.values for vector in vectors])
+        values, own = (result.values, result.missing) if isinstance(result, Vector) else (result, None)
+        if values.dtype.kind != "f":
+            return Vector(values, reduce(either, map(missing_of, vectors), own))
+        missing = reduce(either, [vector.missing for vector in vectors], own)
         if missing is not None:
             values = np.where(missing, values.dtype.type(np.nan), values)
-        return Vector(_finite(values) if check else values)
-    return Vector(values, reduce(either, (missing_of(vector) for vector in vectors), own))
+        return Vector(finite(values) if check else values)
+
+    return run
 
 
-def _finite(values: NDArray[Any]) -> NDArray[Any]:
+def _float_step(call: Call, kernel: Kernel, check: bool) -> Step:
+    """A step from floats to floats, through which NaN goes by itself."""
+    if len(call.args) == 2:
+        if check:
+            return lambda vectors: Vector(finite(kernel(call, vectors[0][0], vectors[1][0])))
+        return lambda vectors: Vector(kernel(call, vectors[0][0], vectors[1][0]))
+    if check:
+        return lambda vectors: Vector(finite(kernel(call, *[vector[0] for vector in vectors])))
+    return lambda vectors: Vector(kernel(call, *[vector[0] for vector in vectors]))
+
+
+def _checked(vector: Vector) -> Vector:
+    return Vector(finite(vector.values))
+
+
+def finite(values: NDArray[Any]) -> NDArray[Any]:
+    """The floats with NaN for infinities."""
     infinite = np.isinf(values)
     return np.where(infinite, values.dtype.type(np.nan), values) if infinite.any() else values
