@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from saima.features.item_rows import KeptRows
     from saima.features.types import Type
-    from saima.features.vector.block import Block
     from saima.features.vector.program import Pairs, Program
 
 
@@ -32,26 +31,16 @@ class Filling:
         self.places = {name: place for place, name in enumerate(columns)}
         known = set(shared)
         self._shared = _runs([(place, place, name) for place, name in enumerate(columns) if name in known])
-        self._blocks = [run for block in program.blocks for run in _runs(self._in(block))]
-        inside = {unit.name for block in program.blocks for unit in block.units}
-        self._hard = [name for name in program.hard if name in self.places and name not in inside]
-
-    def _in(self, block: Block) -> list[tuple[int, int, str]]:
-        found = [
-            (row, self.places[unit.name], unit.name) for row, unit in enumerate(block.units) if unit.name in self.places
-        ]
-        return sorted(found, key=lambda one: one[1])
+        self._pairs = _runs([(row, self.places[name], name) for row, name in enumerate(program.narrow)])
+        self._hard = [name for name in program.hard if name in self.places]
 
     def fill(self, matrix: NDArray[np.float32], pairs: Pairs, types: dict[str, Type]) -> None:
         """Write the shared and the crossed columns of a matrix [n, columns]."""
         for _, columns, names in self._shared:
             values = [pairs.shared[name] for name in names]
             matrix[:, columns] = [np.nan if value is None else value for value in values]
-        for rows, columns, names in self._blocks:
-            found, missing = pairs.found[names[0]][0]
-            matrix[:, columns] = found[rows].T
-            if missing is not None:
-                matrix[:, columns][missing[rows].T] = np.nan
+        for rows, columns, _ in self._pairs:
+            matrix[:, columns] = pairs.narrow[rows].T
         for name in self._hard:
             matrix[:, self.places[name]] = as_float32(from_series(pairs.columns[name], types[name]))
 
@@ -81,16 +70,15 @@ class PairValues:
 
     def frame(self, names: Sequence[str] | None = None) -> pl.DataFrame:
         """See Values."""
-        return pl.DataFrame(
-            [self._series(name, self.types[name]) for name in (self.types if names is None else names)]
-        )
+        return pl.DataFrame([self._series(name, self.types[name]) for name in (self.types if names is None else names)])
 
     def matrix(self, names: tuple[str, ...]) -> NDArray[np.float32]:
         """See Values."""
         filling = self._filling
         if self._matrix is None:
             self._matrix = self._kept.rows.matrix
-            filling.fill(self._matrix, self._pairs, self.types)
+            with np.errstate(all="ignore"):  # what float32 does not hold is infinite, as in every other cast to it
+                filling.fill(self._matrix, self._pairs, self.types)
         if names == filling.columns:
             return self._matrix
         if all(name in filling.places for name in names):
@@ -113,7 +101,8 @@ class PairValues:
             return [to_frame_value(pairs.shared[name], dtype)] * len(places)
         if name in pairs.columns or not holds(dtype):
             return plain_column(self._series(name, dtype), places.tolist())
-        vector = pairs.vector(name, dtype) if name in pairs.found else self._kept.vector(name)
+        crossed = name in pairs.late or name in pairs.found
+        vector = pairs.vector(name, dtype) if crossed else self._kept.vector(name)
         values: list[Any] = vector.values[places].astype(dtype_of(dtype), copy=False).tolist()
         missing = missing_of(vector)
         if missing is None:
@@ -132,6 +121,6 @@ class PairValues:
         pairs = self._pairs
         if name in pairs.shared:
             return repeated(name, pairs.shared[name], dtype, pairs.n)
-        if name in pairs.found or name in pairs.columns:
+        if name in pairs.late or name in pairs.found or name in pairs.columns:
             return pairs.series(name, dtype)
         return self._kept.series(name)
