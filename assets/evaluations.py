@@ -19,12 +19,16 @@ from saima.features import Algorithm
 from saima.features.declaration import Declaration
 from saima.features.plan import compile_fuse
 from saima.learning.evaluation import Metrics, Verdict, baselines, gate, measure
+from saima.learning.model import outputs
 from saima.learning.outcomes import settled
 from saima.learning.trainers import spec_of
 from saima.routing.experiments import Experiment, load_experiments
 from saima.stores.interfaces import Registry
 
 CHECK = "beats_champion"
+
+Outputs = Mapping[str, NDArray[np.float64]]
+"""What a model says of each row, by the names of its outputs."""
 
 
 def evaluation(algorithm: Algorithm, lineage: str) -> dg.AssetsDefinition:
@@ -127,17 +131,16 @@ def judge(
         return Judged(Verdict(True, "no row is new to the champion: nothing to compare"), {}, label, {})
     parameters = parameters_of(algorithm, lineage)
     reigning = champion(registry, algorithm.name, lineage)
-    candidate = {}
+    candidate: dict[str, Outputs] = {}
     for name in needed_models(algorithm.declaration, [parameters]):
         candidate[name] = (
             training.predictions(name) if training.trained(name) else _ride(registry, algorithm, name, held)
         )
     scores = {"candidate": _fuse(algorithm.declaration, candidate, parameters)}
     if reigning is not None and reigning.manifest.declaration_digest == algorithm.digest:
-        models = needed_models(algorithm.declaration, [parameters])
-        scores["champion"] = _fuse(
-            algorithm.declaration, {name: reigning.load(name).predict(held) for name in models}, parameters
-        )
+        models = {name: algorithm.declaration.models[name] for name in candidate}
+        said = {name: outputs(reigning.load(name), declared, held) for name, declared in models.items()}
+        scores["champion"] = _fuse(algorithm.declaration, said, parameters)
     scores |= baselines(rows, held, "label")
     scores = {name: score[at] for name, score in scores.items()}
     binary = is_binary(algorithm.declaration)
@@ -195,20 +198,19 @@ def _features(algorithm: Algorithm) -> list[str]:
     return list(dict.fromkeys(name for spec in specs for name in spec.features))
 
 
-def _ride(registry: Registry, algorithm: Algorithm, model: str, held: pl.DataFrame) -> NDArray[np.float64]:
-    """Predictions of a model that this lineage does not train, from the newest bundle that holds it."""
+def _ride(registry: Registry, algorithm: Algorithm, model: str, held: pl.DataFrame) -> Outputs:
+    """What is said by a model that this lineage does not train, from the newest bundle that holds it."""
     found = holder(registry, algorithm.name, model)
     if found is None:
         raise SaimaError(f"no bundle of {algorithm.name} holds model '{model}', and this run does not train it")
-    return found.load(model).predict(held)
+    return outputs(found.load(model), algorithm.declaration.models[model], held)
 
 
-def _fuse(
-    declaration: Declaration, outputs: Mapping[str, NDArray[np.float64]], parameters: Mapping[str, Any]
-) -> NDArray[np.float64]:
+def _fuse(declaration: Declaration, said: Mapping[str, Outputs], parameters: Mapping[str, Any]) -> NDArray[np.float64]:
     if declaration.fuse is None:
-        return next(iter(outputs.values()))
-    named = {f"{name}.{declaration.models[name].output}": values for name, values in outputs.items()}
+        only, found = next(iter(said.items()))
+        return found[declaration.models[only].output]
+    named = {f"{name}.{output}": values for name, found in said.items() for output, values in found.items()}
     return compile_fuse(declaration).evaluate(named, dict(parameters))
 
 

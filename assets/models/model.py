@@ -20,6 +20,7 @@ from saima.features import Algorithm
 from saima.learning.evaluation import measure
 from saima.learning.increments import data_state, with_replay
 from saima.learning.labels import WEIGHTED
+from saima.learning.model import outputs
 from saima.learning.outcomes import settled, weighted
 from saima.learning.trainers import Model, ModelSpec, spec_of, trainer
 from saima.learning.trainers.lightgbm import LightGBMModel
@@ -102,7 +103,8 @@ def learn(
     samples = weighted(samples, scheme, before.predict if before else None)
     rows, held = training.split(samples)
     candidate = _fit(rows, spec, config, source)
-    scores = candidate.predict(held) if held.height else np.empty(0)
+    said = outputs(candidate, spec.declaration, held) if held.height else {spec.declaration.output: np.empty(0)}
+    scores = said[spec.declaration.output]
     final = candidate
     if held.height and config.finish == "again":
         final = _fit(samples, spec, config, source)
@@ -112,7 +114,7 @@ def learn(
     final.save(training.model(spec.name))
     increments = source.increments(spec.name) + 1 if source else 0
     facts = {"kind": spec.declaration.kind, "increments": increments, "seed": spec.seed}
-    training.record(spec.name, held, scores, {**facts, "state": data_state(samples).to_json()})
+    training.record(spec.name, held, said, {**facts, "state": data_state(samples).to_json()})
     shown: dict[str, Any] = {"rows": samples.height, "held_out": held.height, **facts}
     if held.height:
         known = settled(held.with_columns(_score=scores))

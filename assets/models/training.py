@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,16 +98,19 @@ class Training:
         document: dict[str, Any] = json.loads((self.folder / f"{name}.json").read_text())
         return document
 
-    def record(self, name: str, held: pl.DataFrame, scores: NDArray[np.float64], facts: dict[str, Any]) -> None:
-        """Keep a model's facts and its predictions of the held-out rows."""
-        pl.DataFrame({"trace": held["trace"], "item": held["item"], "score": scores}).write_parquet(
-            self.folder / f"{name}.parquet"
-        )
+    def record(
+        self, name: str, held: pl.DataFrame, said: Mapping[str, NDArray[np.float64]], facts: dict[str, Any]
+    ) -> None:
+        """Keep a model's facts and what it said of the held-out rows, by the names of its outputs."""
+        outputs = {f"out.{output}": values for output, values in said.items()}
+        frame = pl.DataFrame({"trace": held["trace"], "item": held["item"], **outputs})
+        frame.write_parquet(self.folder / f"{name}.parquet")
         (self.folder / f"{name}.json").write_text(json.dumps(facts))
 
-    def predictions(self, name: str) -> NDArray[np.float64]:
-        """A model's predictions of the held-out rows, in their order."""
-        return pl.read_parquet(self.folder / f"{name}.parquet")["score"].to_numpy()
+    def predictions(self, name: str) -> dict[str, NDArray[np.float64]]:
+        """What a model said of the held-out rows, in their order, by the names of its outputs."""
+        frame = pl.read_parquet(self.folder / f"{name}.parquet").select(pl.col("^out\\..*$"))
+        return {column.removeprefix("out."): frame[column].to_numpy() for column in frame.columns}
 
     def write(self, name: str, document: dict[str, Any]) -> None:
         """Keep a document, such as a lineage's evaluation."""
