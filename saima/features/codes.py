@@ -19,7 +19,7 @@ class KeyCodes:
         self._least: int | None = None
         if keys.dtype.is_integer():
             values = keys.cast(pl.Int64).to_numpy()
-            least, most = int(values.min(initial=0)), int(values.max(initial=0))
+            least, most = (int(values.min()), int(values.max())) if len(values) else (0, 0)
             if most - least < _WIDE:
                 self._least, self.size = least, most - least + 1
                 self.codes: Ints = values - least
@@ -37,8 +37,8 @@ class KeyCodes:
         if not keys.dtype.is_integer():
             whole = keys.cast(pl.String).cast(pl.Int64, strict=False)
             keys = whole.set(whole.cast(pl.String) != keys.cast(pl.String), None)
-        values: Ints = keys.cast(pl.Int64).fill_null(self._least - 1).to_numpy()
-        known = (values >= self._least) & (values < self._least + self.size)
+        values: Ints = keys.cast(pl.Int64).fill_null(self._least).to_numpy()
+        known = (values >= self._least) & (values < self._least + self.size) & keys.is_not_null().to_numpy()
         return np.where(known, values - self._least, -1)
 
 
@@ -66,7 +66,7 @@ class Moments:
     """Codes and times as one int64 a pair, in the order of both."""
 
     def __init__(self, codes: KeyCodes, times: Ints) -> None:
-        self._first = int(times.min(initial=0)) if len(times) else 0
+        self._first = int(times.min()) if len(times) else 0
         self._span = int(times.max()) - self._first + 2 if len(times) else 1
         self._known: Ints | None = None
         if codes.size * self._span >= 2**62:  # too many keys or too long a time: number the moments instead

@@ -6,7 +6,9 @@ search; sums come from sums of beginnings, extremes from blocks, first and last 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
@@ -15,14 +17,21 @@ import numpy.typing as npt
 import polars as pl
 
 from saima.features.codes import KeyCodes, Moments, sort_pairs
-from saima.features.windows.definition import LISTS, Ask, Group, Window, percent
+from saima.features.windows.columns import dtype, entries, lists, masked
+from saima.features.windows.definition import Ask, Group, Window
 from saima.features.windows.extremes import Extremes
 from saima.features.windows.measure import empty, fit
 from saima.features.windows.prefix import FloatSums, IntSums, Squares, ratio
 from saima.features.windows.runs import Runs
 from saima.features.windows.single import Single
 
+__all__ = ["ORDERED", "Timeline", "entries"]
+
 Ints = npt.NDArray[np.int64]
+
+THREADS = min(4, os.cpu_count() or 1)
+MANY = 100_000
+"""Rows and events from which threads pay."""
 
 ORDERED = frozenset({"first", "last", "first_k", "last_k"})
 """Measures that depend on the order of events at one time."""
@@ -38,7 +47,7 @@ class Timeline:
         times: Ints = counted.get_column("time").to_numpy()
         self._moments = Moments(self._keys, times)
         order = sort_pairs(self._keys.codes, times)
-        self._places = self._moments.places(self._moments.start(self._keys.codes[order]), times[order])
+        self._places = self._moments.places(self._moments.start(self._keys.codes), times)[order]
         if group.measures & ORDERED:
             settle(order, self._places, counted, group)
         self._order = order
@@ -76,16 +85,34 @@ class Timeline:
         position = None if position is None else position[order]
         known, starts = codes >= 0, self._moments.start(np.maximum(codes, 0))
         high = np.where(known, np.searchsorted(self._places, self._moments.places(starts, q)), 0)
-        runs: dict[tuple[int, int], Runs] = {}
-        out: dict[str, pl.Series] = {}
+        shapes: dict[tuple[int, int], list[Ask]] = {}
         for ask in asks:
-            shape = (ask.window.width, ask.window.hop)
-            if shape not in runs:
-                tail = self._moments.places(starts, tails(ask.window, q))
-                low = np.where(known, np.searchsorted(self._places, tail), 0)
-                runs[shape] = self._part(order, low, high, position)
-            out[ask.column] = self._column(ask, runs[shape])
-        return out
+            shapes.setdefault((ask.window.width, ask.window.hop), []).append(ask)
+
+        def measure(wanted: list[Ask]) -> list[pl.Series]:
+            tail = self._moments.places(starts, tails(wanted[0].window, q))
+            low = np.where(known, np.searchsorted(self._places, tail), 0)
+            runs = self._part(order, low, high, position)
+            return [self._column(ask, runs) for ask in wanted]
+
+        self._prepare({ask.measure for ask in asks}, position)
+        with ThreadPoolExecutor(THREADS if len(order) >= MANY else 1) as pool:  # NumPy computes without the GIL
+            columns = {series.name: series for found in pool.map(measure, shapes.values()) for series in found}
+        return {ask.column: columns[ask.column] for ask in asks}
+
+    def _prepare(self, measures: set[str], position: Ints | None) -> None:
+        """Compute what several windows share, once, before they are measured side by side."""
+        wanted = [] if self.group.is_text else ["values"]
+        wanted += ["_sums"] if measures & {"sum", "mean", "variance"} and not self.group.is_text else []
+        wanted += ["_squares"] if "variance" in measures and not self.group.is_float else []
+        wanted += [f"_{name}" for measure, name in (("min", "least"), ("max", "greatest")) if measure in measures]
+        wanted += ["_series"] if self.group.is_text else []
+        wanted += ["_offset_extremes"] if position is not None else []
+        wanted += ["_single"]
+        first, *others = wanted
+        getattr(self, first)
+        with ThreadPoolExecutor(THREADS if len(self._places) >= MANY else 1) as pool:
+            list(pool.map(lambda name: getattr(self, name), others))
 
     def _part(self, order: Ints, low: Ints, high: Ints, position: Ints | None) -> Runs:
         """Part rows into those whose run counts wholly, and those of which some events lie beyond the position."""
@@ -215,39 +242,7 @@ def settle(order: Ints, places: Ints, counted: pl.DataFrame, group: Group) -> No
         order[tied] = order[tied][settled.to_numpy()]
 
 
-def masked(series: pl.Series, valid: npt.NDArray[np.bool_]) -> pl.Series:
-    """The series, null where it is not valid."""
-    return series if valid.all() else pl.select(pl.when(pl.Series(valid)).then(series).alias(series.name)).to_series()
-
-
 def tails(window: Window, q: Ints) -> Ints:
     """Tail of a window for many reads: floor(q - width, hop)."""
     starts = q - window.width
     return starts if window.hop == 0 else starts // window.hop * window.hop
-
-
-def lists(name: str, starts: Ints, values: pl.Series, kind: pl.DataType) -> pl.Series:
-    """Lists cut from values at n + 1 starts."""
-    sizes = pl.Series(np.diff(starts))
-    rows = pl.DataFrame({"row": pl.Series(np.repeat(np.arange(len(sizes)), sizes.to_numpy())), "value": values})
-    grouped = rows.group_by("row", maintain_order=True).agg("value")
-    each = pl.DataFrame({"row": pl.Series(np.arange(len(sizes)))})
-    every = each.join(grouped, on="row", how="left", maintain_order="left")
-    return every.get_column("value").cast(kind).fill_null(pl.Series([[]], dtype=kind)).alias(name)
-
-
-def dtype(measure: str, group: Group) -> pl.DataType:
-    """Type of a measure's column; a histogram is a list of {key, value}, a decimal its digits."""
-    value = pl.String() if group.is_text else pl.Float64() if group.is_float else pl.Int64()
-    if measure in ("count", "distinct", "approx_distinct"):
-        return pl.Int64()
-    if measure in ("mean", "variance") or percent(measure) is not None:
-        return pl.Float64()
-    if measure in LISTS:
-        return pl.List(value)
-    return pl.List(pl.Struct({"key": pl.String(), "value": pl.Int64()})) if measure == "histogram" else value
-
-
-def entries(tally: dict[str, int]) -> list[dict[str, Any]]:
-    """A histogram as a column holds it."""
-    return [{"key": key, "value": count} for key, count in tally.items()]

@@ -12,6 +12,7 @@ Ints = npt.NDArray[np.int64]
 
 BITS = 4
 BLOCK = 1 << BITS
+CHUNK = 1 << 11
 
 
 class Extremes:
@@ -27,9 +28,12 @@ class Extremes:
         size = -(-len(values) // BLOCK) * BLOCK
         padded = values if size == len(values) else np.append(values, np.repeat(values[-1:], size - len(values)))
         blocks = padded.reshape(-1, BLOCK)
-        until, since = np.empty_like(blocks), np.empty_like(blocks)
-        pick.accumulate(blocks, axis=1, out=until)  # type: ignore[attr-defined]
-        pick.accumulate(blocks[:, ::-1], axis=1, out=since[:, ::-1])  # type: ignore[attr-defined]
+        until, since = blocks.copy(), blocks.copy()
+        for start in range(0, len(blocks), CHUNK):  # column by column, while the chunk is in the cache
+            up, down = until[start : start + CHUNK], since[start : start + CHUNK]
+            for place in range(1, BLOCK):
+                pick(up[:, place - 1], up[:, place], out=up[:, place])
+                pick(down[:, -place], down[:, -place - 1], out=down[:, -place - 1])
         self._until, self._since = until.ravel(), since.ravel()
         self._levels = [self._until[BLOCK - 1 :: BLOCK].copy()]
 

@@ -52,6 +52,9 @@ class Single:
         if ask.measure == "top_k" and isinstance(self._values, np.ndarray):
             values, k = self._values, ask.k
             return lambda low, high: np.sort(values[low:high])[: -k - 1 : -1].tolist()
+        if ask.measure == "variance" and isinstance(self._values, np.ndarray) and self._group.is_float:
+            floats = self._values
+            return lambda low, high: float(np.var(floats[low:high]))
         return lambda low, high: self.of(ask, np.arange(low, high))
 
     @cached_property
