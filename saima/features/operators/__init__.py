@@ -14,9 +14,11 @@ from saima.features.operators import (
     logic,
     maps,
     mathematics,
+    powers,
     records,
     reductions,
     retrieval,
+    scaling,
     sequences,
     text,
     vectors,
@@ -24,8 +26,8 @@ from saima.features.operators import (
 from saima.features.operators.base import Operator
 
 FAMILIES: tuple[ModuleType, ...] = (
-    arithmetic, logic, mathematics, conversion, calendar, identity, lists, reductions, maps, crosses, vectors, text,
-    records, retrieval, sequences,
+    arithmetic, powers, logic, mathematics, scaling, conversion, calendar, identity, lists,
+    reductions, maps, crosses, vectors, text, records, retrieval, sequences,
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Arithmetic: `+ - * / // % **` and `mod`, `pow`; int64 stays exact, what does not fit is null."""
+"""Arithmetic: `+ - * / // %` and `mod`; int64 stays exact, what does not fit is null."""
 
 from __future__ import annotations
 
@@ -53,11 +53,12 @@ def _fits(call: Call, bits: float) -> float:
     return min(bits, 63.0) if _is_whole(call) else bits
 
 
-def _int_or_none(value: Number) -> Number | None:
+def int_or_none(value: Number) -> Number | None:
+    """The value, or None for an integer that int64 does not hold."""
     return None if isinstance(value, int) and not INT64_MIN <= value <= INT64_MAX else value
 
 
-def _exact(call: Call, bits: float, run: Callable[[pl.Expr, pl.Expr], pl.Expr], a: pl.Expr, b: pl.Expr) -> pl.Expr:
+def exactly(call: Call, bits: float, run: Callable[[pl.Expr, pl.Expr], pl.Expr], a: pl.Expr, b: pl.Expr) -> pl.Expr:
     """Integer arithmetic in Int64 where the result surely fits, else in Int128 with null where it does not."""
     if not _is_whole(call):
         return run(*_floats(call, (a, b)))
@@ -77,7 +78,7 @@ def _product_bits(call: Call) -> float:
 @operator(
     name="+", a="number", b="number", decimals="align", counted="nulls", returns=_numeric, propagates=True, hidden=True,
     bits=lambda call: _fits(call, _sum_bits(call)),
-    lower=lambda call, a, b: _exact(call, _sum_bits(call), lambda x, y: x + y, a, b), exact=True, vector=kernels.add,
+    lower=lambda call, a, b: exactly(call, _sum_bits(call), lambda x, y: x + y, a, b), exact=True, vector=kernels.add,
 )  # fmt: skip
 def add(a: Number, b: Number) -> Number | None:
     """a + b. Text is not added: `concat`.
@@ -85,13 +86,13 @@ def add(a: Number, b: Number) -> Number | None:
     >>> add(2**63 - 1, 1) is None
     True
     """
-    return _int_or_none(a + b)
+    return int_or_none(a + b)
 
 
 @operator(
     name="-", a="number", b="number", decimals="align", counted="nulls", returns=_numeric, propagates=True, hidden=True,
     bits=lambda call: _fits(call, _sum_bits(call)),
-    lower=lambda call, a, b: _exact(call, _sum_bits(call), lambda x, y: x - y, a, b), exact=True,
+    lower=lambda call, a, b: exactly(call, _sum_bits(call), lambda x, y: x - y, a, b), exact=True,
     vector=kernels.subtract,
 )  # fmt: skip
 def subtract(a: Number, b: Number) -> Number | None:
@@ -100,14 +101,14 @@ def subtract(a: Number, b: Number) -> Number | None:
     >>> subtract(3, 0.5)
     2.5
     """
-    return _int_or_none(a - b)
+    return int_or_none(a - b)
 
 
 @operator(
     name="*", a="number", b="number", decimals="multiply", counted="nulls",
     returns=_product, propagates=True, hidden=True,
     bits=lambda call: _fits(call, _product_bits(call)),
-    lower=lambda call, a, b: _exact(call, _product_bits(call), lambda x, y: x * y, a, b), exact=True,
+    lower=lambda call, a, b: exactly(call, _product_bits(call), lambda x, y: x * y, a, b), exact=True,
     vector=kernels.multiply,
 )  # fmt: skip
 def multiply(a: Number, b: Number) -> Number | None:
@@ -116,7 +117,7 @@ def multiply(a: Number, b: Number) -> Number | None:
     >>> multiply(2**62, 2) is None
     True
     """
-    return _int_or_none(a * b)
+    return int_or_none(a * b)
 
 
 def _whole_divisor(call: Call) -> bool:
@@ -148,7 +149,7 @@ def _nonzero(call: Call, divisor: pl.Expr) -> pl.Expr:
 @operator(
     name="/", a="number", b="number", decimals="float", counted="nulls",
     returns="float64", hidden=True, bits=_divide_bits,
-    lower=lambda call, a, b: ratio(_float(call, 0, a), _float(call, 1, _nonzero(call, b))), exact=True,
+    lower=lambda call, a, b: ratio(as_float(call, 0, a), as_float(call, 1, _nonzero(call, b))), exact=True,
     vector=kernels.divide,
 )  # fmt: skip
 def divide(a: Number, b: Number) -> float | None:
@@ -160,7 +161,8 @@ def divide(a: Number, b: Number) -> float | None:
     return float(a) / float(b) if b else None
 
 
-def _float(call: Call, at: int, expr: pl.Expr) -> pl.Expr:
+def as_float(call: Call, at: int, expr: pl.Expr) -> pl.Expr:
+    """An argument's expression as float64."""
     return expr if call.args[at].type == FLOAT64 else expr.cast(pl.Float64)
 
 
@@ -190,7 +192,7 @@ def floor_divide(a: Number, b: Number) -> Number | None:
     (-4, 3.0)
     """
     if isinstance(a, int) and isinstance(b, int):
-        return _int_or_none(a // b)
+        return int_or_none(a // b)
     x, y = float(a), float(b)
     rest = mod(x, y)
     return float(round((x - rest) / y)) if rest is not None and math.isfinite((x - rest) / y) else None
@@ -235,82 +237,6 @@ def mod(a: Number, b: Number) -> Number | None:
     return result
 
 
-def _power_type(call: Call) -> Type:
-    exponent = call.args[1]
-    whole = isinstance(exponent, Constant) and isinstance(exponent.value, int) and 0 <= exponent.value <= 64
-    return INT64 if _is_whole(call) and whole else FLOAT64
-
-
-def _power_bits(call: Call) -> float:
-    exponent = call.args[1]
-    if isinstance(exponent, Constant) and isinstance(exponent.value, int | float) and exponent.value >= 0:
-        bits = call.args[0].bits * exponent.value
-        return min(bits, 63.0) if _power_type(call) == INT64 else bits
-    return math.inf
-
-
-def _power_lower(call: Call, a: pl.Expr, b: pl.Expr) -> pl.Expr:
-    exponent = call.args[1]
-    if isinstance(exponent, Constant) and exponent.value == 2:
-        return (
-            _exact(call, call.args[0].bits * 2, lambda x, y: x * y, a, a)
-            if call.type == INT64
-            else (_float(call, 0, a) * _float(call, 0, a))
-        )
-    if call.type == INT64 and isinstance(exponent, Constant):
-        return _whole_power(a, int(exponent.value))
-    return _float(call, 0, a).pow(_float(call, 1, b))
-
-
-def _whole_power(a: pl.Expr, exponent: int) -> pl.Expr:
-    """Repeated exact multiplication, null from the first product that does not fit."""
-    if exponent == 0:
-        return pl.when(a.is_not_null()).then(pl.lit(1, dtype=pl.Int64))
-    result = a
-    for _ in range(exponent - 1):
-        result = (result.cast(pl.Int128) * a.cast(pl.Int128)).cast(pl.Int64, strict=False)
-    return result
-
-
-def _power(a: Number, b: Number) -> Number | None:
-    if isinstance(a, int) and isinstance(b, int) and 0 <= b <= 64:
-        return _int_or_none(a**b)
-    x, y = float(a), float(b)
-    return x * x if y == 2 else math.pow(x, y)
-
-
-@operator(
-    name="**",
-    a="number",
-    b="number",
-    decimals="float",
-    counted="nulls",
-    returns=_power_type,
-    hidden=True,
-    bits=_power_bits,
-    lower=_power_lower,
-)
-def power(a: Number, b: Number) -> Number | None:
-    """a to the power b; int64 for a constant whole exponent, else float64; a square is one multiplication.
-
-    >>> power(2, 10), power(2.0, 0.5)
-    (1024, 1.4142135623730951)
-    """
-    return _power(a, b)
-
-
-@operator(
-    a="number", b="number", returns=_power_type, decimals="float", counted="nulls", bits=_power_bits, lower=_power_lower
-)
-def pow_(a: Number, b: Number) -> Number | None:
-    """The operator `**`.
-
-    >>> pow_(3.0, 2.0)
-    9.0
-    """
-    return _power(a, b)
-
-
 @operator(
     name="negate", x="number", decimals="align", counted="nulls",
     returns=lambda call: call.arg("x").type, propagates=True, hidden=True,
@@ -325,7 +251,7 @@ def negate(x: Number) -> Number | None:
     >>> negate(3)
     -3
     """
-    return _int_or_none(-x)
+    return int_or_none(-x)
 
 
 @operator(name="plus", x="number", decimals="align",
