@@ -104,7 +104,7 @@ def served(algorithm: Algorithm, made: World, online: OnlineStore) -> list[tuple
             "trace": "t", "time": time, "position": {"0": position}, "rows": answer.rows, "request": request,
             "user": user, "items": items, "kept": list(range(count)), "whole": True, "degraded": [],
         }  # fmt: skip
-        found.append((answer, json.loads(encode(record, answer.features, record["kept"]))))
+        found.append((answer, json.loads(encode(record, answer, record["kept"]))))
     return found
 
 
