@@ -15,7 +15,8 @@ from saima.features.item_store import Cells, Rows
 from saima.features.nodes import Column, walk
 from saima.features.pair_values import Filling, PairValues
 from saima.features.single import Single
-from saima.features.vector.program import Pairs, Program
+from saima.features.vector.pairs import Pairs
+from saima.features.vector.program import Program
 from saima.features.vector.split import Split, part_plan
 from saima.features.vector.values import holds
 

@@ -180,7 +180,8 @@ class ItemStore:
         """Bytes of the arrays, of the index and of what tells whether a row is still good."""
         held = self._rows
         arrays = held.cells.nbytes + held.objects.nbytes + held.matrix.nbytes + self._used.nbytes
-        token = sys.getsizeof(self._tokens[-1]) + 49 * len(self._tokens[-1]) if self._tokens else 0
+        last = next(reversed(self._tokens), None) or ()  # another thread may be putting rows
+        token = sys.getsizeof(last) + 49 * len(last)
         return arrays + sys.getsizeof(self._index) + len(self._keys) * (64 + token)
 
     def _place(self, key: Hashable) -> int:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from saima.features.item_rows import KeptRows
     from saima.features.types import Type
-    from saima.features.vector.program import Pairs, Program
+    from saima.features.vector.pairs import Pairs
+    from saima.features.vector.program import Program
 
 
 class Filling:
