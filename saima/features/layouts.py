@@ -58,7 +58,10 @@ class Layout:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Layout:
         """What `dataclasses.asdict` and JSON made of one."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in document.items()})
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in document.items()
+        }
+        return cls(**fields)
 
     @property
     def missing(self) -> Pad:
