@@ -5,6 +5,7 @@ DAYS ?= 14
 ALGORITHM ?= flight_delay
 export UV_PYTHON_DOWNLOADS = never
 BIN := .venv/bin
+PARALLEL := -n auto --dist worksteal
 
 .PHONY: help up demo test test-all check format lock bench-features clean
 help: ## this list
@@ -20,10 +21,12 @@ demo: .venv/.ready ## 14 replayed days, headless, with kills, that proves itself
 	@$(BIN)/saima demo $(ALGORITHM) --days $(DAYS) $(if $(FAULT),--fault $(FAULT))
 
 test: .venv/.ready ## the tests, long ones as a sample
-	@$(BIN)/pytest -m "not full"
+	@$(BIN)/pytest $(PARALLEL) -m "not full and not e2e"
+	@$(BIN)/pytest -m "e2e and not full"
 
 test-all: .venv/.ready ## the tests in full counts
-	@$(BIN)/pytest
+	@$(BIN)/pytest $(PARALLEL) -m "not e2e"
+	@$(BIN)/pytest -m "e2e" -k "not three_days"  # two weeks hold what three days hold
 
 check: .venv/.ready ## lint, format, types, import rules, Dagster definitions
 	@$(BIN)/ruff check .

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Computed", "FusePlan", "Plan", "Stage", "compile_fuse", "make_plan"]
 
-LANGUAGE = 1
+LANGUAGE = 2
 """Version of the language's semantics; it is part of every plan's hash."""
 
 _SMALL = 16

@@ -139,7 +139,7 @@ def floor(x: float) -> float:
     >>> floor(-1.2)
     -2.0
     """
-    return float(math.floor(x))
+    return math.copysign(math.floor(x), x)  # IEEE: the sign of a zero stays
 
 
 @operator(
@@ -156,7 +156,7 @@ def ceil(x: float) -> float:
     >>> ceil(1.2)
     2.0
     """
-    return float(math.ceil(x))
+    return math.copysign(math.ceil(x), x)
 
 
 def _round_lower(_: Call, x: pl.Expr) -> pl.Expr:

@@ -118,9 +118,9 @@ def test_null_columns_and_integer_times_are_taken() -> None:
 
 def test_lineage_goes_through_features_to_inputs() -> None:
     plan = RANKING.plan
-    assert plan.lineage["affinity_share"] == ["user.affinity", "item.place"]
+    assert plan.lineage["affinity_share"] == ["user.affinity", "item_context.place"]
     assert plan.lineage["item_trend"] == [
-        "clicked_item.count_1h", "shown_item.count_1h", "clicked_item.count_1d", "shown_item.count_1d",
+        "clicked_item.count_6h", "shown_item.count_6h", "clicked_item.count_1d", "shown_item.count_1d",
     ]  # fmt: skip
 
 
@@ -130,7 +130,8 @@ def test_sides_follow_the_keys_of_what_is_read() -> None:
     assert sides["brand_id"] == "item"
     assert sides["item_rate_6h"] == "item"
     assert sides["affinity_item"] == "cross"
-    assert RANKING.plan.aggregates["shown_segment"].side == "cross"
+    assert RANKING.plan.aggregates["shown_segment"].side == "request"
+    assert RANKING.plan.aggregates["shown_item_segment"].side == "cross"
 
 
 def test_only_what_is_named_is_read() -> None:
