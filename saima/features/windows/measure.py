@@ -102,6 +102,15 @@ def result(measure: str, parts: Mapping[str, Any], k: int, group: Group) -> Any:
     Sums, extremes and lists of decimals are digits; mean, variance and quantiles are in units. Raises WindowOverflow
     where an int64 sum does not fit.
     """
+    value = _result(measure, parts, k, group)
+    if group.dtype != "bool":
+        return value
+    if measure in ("first", "last", "min", "max"):
+        return bool(value)  # a state keeps them as 0 and 1
+    return [bool(each) for each in value] if isinstance(value, list) else value
+
+
+def _result(measure: str, parts: Mapping[str, Any], k: int, group: Group) -> Any:
     match measure:
         case "count":
             return parts["count"]
@@ -146,7 +155,9 @@ def variance(parts: Mapping[str, Any], units: int) -> float:
 
 
 def histogram(tally: Mapping[Any, int], group: Group) -> dict[str, int]:
-    """Counts by the text of the value, in the values' order; a decimal's text has its point."""
-    return {
-        (decimal_text(value, group.digits) if group.digits else str(value)): tally[value] for value in sorted(tally)
-    }
+    """Counts by the text of the value, in the values' order; a decimal has its point, a bool is true or false."""
+    if group.dtype == "bool":
+        return {str(bool(value)).lower(): tally[value] for value in sorted(tally)}
+    if group.digits:
+        return {decimal_text(value, group.digits): tally[value] for value in sorted(tally)}
+    return {str(value): tally[value] for value in sorted(tally)}

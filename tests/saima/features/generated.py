@@ -141,7 +141,7 @@ class Texts:
                 lambda: f"lookup({make('map<string,float64>', d)}, {make('string', d)})",
                 lambda: f"{self.pick(['round', 'floor', 'ceil', 'sign', 'abs'])}({x})",
                 lambda: f"{self.pick(['log', 'log1p', 'exp', 'sigmoid'])}({x})", lambda: f"({x} ** {n})",
-                lambda: f"clip({x}, {y}, {x})", lambda: f"coalesce({x}, {y})", lambda: f"max({x}, {y})",
+                lambda: f"clip({x}, -2.5, 7.5)", lambda: f"coalesce({x}, {y})", lambda: f"max({x}, {y})",
                 lambda: f"({x} if {make('bool', d)} else {y})", lambda: f"cast({make('string', d)}, 'float64')",
                 lambda: f"cast({make('decimal(2)', d)}, 'float64')", lambda: f"({make('decimal(2)', d)} / {n})",
                 lambda: f"haversine({x}, {y}, 1.0, 2.0)", lambda: f"cast(cast({x}, 'float32'), 'float64')",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
@@ -35,11 +37,15 @@ SAMPLE, ALL, CHUNK = 100, 10_000, 500
 INEXACT = {"log", "log1p", "log10", "exp", "sigmoid", "**", "pow", "haversine"}
 
 
-@pytest.fixture(scope="module")
-def online(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnlineStore]:
-    store = open_online(0, Settings(home=tmp_path_factory.mktemp("home"), fsync=False), writer=True)
-    yield store
-    store.close()
+@contextmanager
+def opened(folder: Path) -> Iterator[OnlineStore]:
+    """A store of its own for each algorithm: equal definitions of two would share their tables."""
+    with TemporaryDirectory(dir=folder) as home:
+        store = open_online(0, Settings(home=Path(home), fsync=False), writer=True)
+        try:
+            yield store
+        finally:
+            store.close()
 
 
 def written(folder: Path, data: Any) -> Algorithm:
@@ -108,14 +114,15 @@ def served(algorithm: Algorithm, made: World, online: OnlineStore) -> list[tuple
     return found
 
 
-def agrees(seed: int, folder: Path, online: OnlineStore) -> None:
+def agrees(seed: int, folder: Path) -> None:
     """Served, logged, recomputed and reference values of one made-up algorithm are the same."""
     made = world(seed)
     algorithm = written(folder, made.declared)
     again = written(folder, algorithm.declaration.model_dump(mode="json", by_alias=True))
     assert again.declaration == algorithm.declaration
     assert (again.digest, again.plan.hash) == (algorithm.digest, algorithm.plan.hash)
-    found = served(algorithm, made, online)
+    with opened(folder) as online:
+        found = served(algorithm, made, online)
     events = {topic: frame.lazy() for topic, frame in frames(algorithm, made).items()}
     records = [record for _, record in found]
 
@@ -157,17 +164,17 @@ def against_reference(algorithm: Algorithm, inputs: pl.DataFrame, features: pl.D
 
 
 @pytest.mark.parametrize("first", range(0, SAMPLE, 10))
-def test_generated_algorithms_agree(first: int, tmp_path: Path, online: OnlineStore) -> None:
+def test_generated_algorithms_agree(first: int, tmp_path: Path) -> None:
     for seed in range(first, first + 10):
-        agrees(seed, tmp_path, online)
+        agrees(seed, tmp_path)
 
 
 @pytest.mark.full
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("first", range(0, ALL, CHUNK))
-def test_generated_algorithms_agree_in_full(first: int, tmp_path: Path, online: OnlineStore) -> None:
+def test_generated_algorithms_agree_in_full(first: int, tmp_path: Path) -> None:
     for seed in range(first, first + CHUNK):
-        agrees(seed, tmp_path, online)
+        agrees(seed, tmp_path)
 
 
 def test_requests_and_declarations_are_of_every_kind() -> None:
@@ -182,10 +189,11 @@ def test_requests_and_declarations_are_of_every_kind() -> None:
     assert {type(value) for one in made for ask in one.asks for value in ask[1].values()} >= {str, dict, list}
 
 
-def test_a_planted_difference_is_found(tmp_path: Path, online: OnlineStore) -> None:
+def test_a_planted_difference_is_found(tmp_path: Path) -> None:
     made = next(one for one in map(world, range(1000, 1100)) if one.declared["aggregates"] and one.declared["tables"])
     algorithm = written(tmp_path, made.declared)
-    records = [record for _, record in served(algorithm, made, online)]
+    with opened(tmp_path) as online:
+        records = [record for _, record in served(algorithm, made, online)]
     fields = Fields(algorithm.declaration.request)
     assert fields.types
     events = {topic: frame.lazy() for topic, frame in frames(algorithm, made).items()}
