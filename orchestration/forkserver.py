@@ -41,6 +41,9 @@ _LIBRARIES = ("bentoml", "deltalake", "great_expectations", "matplotlib.figure",
 _PARTS = ("ab.report.assembly", "ab.report.page", "saima.features.backfill", "saima.features.parity", "serving.bundles")
 _PARENT_SECONDS = 1.0
 
+_AGAIN_SECONDS, _KILL_SECONDS = 3.0, 60.0
+"""A run that is to end is asked so often, since one that comes while Dagster starts a step may go under; then killed."""
+
 
 def address(home: Path) -> Path | None:
     """Socket of a Dagster home; None where its path is too long for one."""
@@ -92,6 +95,7 @@ class ForkServer:
         self._path, self._code = path, code
         self._selector = selectors.DefaultSelector()
         self._children: dict[int, socket.socket] = {}
+        self._ending: dict[int, tuple[float, float]] = {}
         self._listener: socket.socket | None = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)
         try:
@@ -106,7 +110,7 @@ class ForkServer:
         with _wakeup() as woken:
             self._selector.register(woken, selectors.EVENT_READ)
             while self._listener or self._children:
-                for key, _ in self._selector.select():
+                for key, _ in self._selector.select(_AGAIN_SECONDS if self._ending else None):
                     if key.fileobj is self._listener:
                         self._accept()
                     elif key.fileobj is woken:
@@ -114,12 +118,27 @@ class ForkServer:
                     elif isinstance(key.fileobj, socket.socket):
                         self._read(key.fileobj)
                 self._reap()
+                self._insist()
 
     def stop(self) -> None:
         """Take no more runs and end those that there are."""
         self._retire()
         for pid in self._children:
-            os.kill(pid, signal.SIGTERM)
+            self._end(pid)
+
+    def _end(self, pid: int) -> None:
+        """Ask a child to end, now and until it has."""
+        now = time.monotonic()
+        self._ending.setdefault(pid, (now, now))
+        os.kill(pid, signal.SIGTERM)
+
+    def _insist(self) -> None:
+        now = time.monotonic()
+        self._ending = {pid: times for pid, times in self._ending.items() if pid in self._children}
+        for pid, (first, last) in self._ending.items():
+            if now - last >= _AGAIN_SECONDS:
+                os.kill(pid, signal.SIGTERM if now - first < _KILL_SECONDS else signal.SIGKILL)
+                self._ending[pid] = (first, now)
 
     def _retire(self) -> None:
         if self._listener is None:
@@ -151,7 +170,7 @@ class ForkServer:
         if child is None:
             connection.close()
         else:
-            os.kill(child, signal.SIGTERM)
+            self._end(child)
 
     def _fork(self, connection: socket.socket, nice: int, arguments: str) -> None:
         pid = os.fork()
@@ -207,7 +226,9 @@ def execute(arguments: str, parent: int) -> int:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(_PARENT_SECONDS)
-        os.kill(os.getpid(), signal.SIGTERM)
+        while True:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(_AGAIN_SECONDS)
 
     threading.Thread(target=watch, daemon=True).start()
     np.random.seed()  # the state is the server's; every child would draw the same numbers
