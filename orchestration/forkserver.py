@@ -42,7 +42,7 @@ _PARTS = ("ab.report.assembly", "ab.report.page", "saima.features.backfill", "sa
 _PARENT_SECONDS = 1.0
 
 _AGAIN_SECONDS, _KILL_SECONDS = 3.0, 60.0
-"""A run that is to end is asked so often, since one that comes while Dagster starts a step may go under; then killed."""
+"""A run that is to end is asked so often, since a signal may go under while a step starts; after so long it is killed."""
 
 
 def address(home: Path) -> Path | None:
@@ -135,7 +135,7 @@ class ForkServer:
     def _insist(self) -> None:
         now = time.monotonic()
         self._ending = {pid: times for pid, times in self._ending.items() if pid in self._children}
-        for pid, (first, last) in self._ending.items():
+        for pid, (first, last) in list(self._ending.items()):  # a signal may add to them
             if now - last >= _AGAIN_SECONDS:
                 os.kill(pid, signal.SIGTERM if now - first < _KILL_SECONDS else signal.SIGKILL)
                 self._ending[pid] = (first, now)
