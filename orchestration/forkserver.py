@@ -42,7 +42,7 @@ _PARTS = ("ab.report.assembly", "ab.report.page", "saima.features.backfill", "sa
 _PARENT_SECONDS = 1.0
 
 _AGAIN_SECONDS, _KILL_SECONDS = 3.0, 60.0
-"""A run that is to end is asked so often, since a signal may go under while a step starts; after so long it is killed."""
+"""A run that is to end is asked this often, since a signal may go under while a step starts, then killed."""
 
 
 def address(home: Path) -> Path | None:
