@@ -40,14 +40,19 @@ class TrainingConfig(dg.Config):
         return {name: value for name, value in self.model_dump().items() if name not in _OWN}
 
 
-class XGBoostConfig(TrainingConfig):
-    """Boosted trees; increments make them grow, so that every so often they are grown anew."""
+class TreesConfig(TrainingConfig):
+    """Boosted trees of either kind; increments make them grow, so that every so often they are grown anew."""
 
     full_after: int = Field(12, ge=0, description="Increments in a row after which a training is full; 0: never.")
     finish: str = Field(
         "again", description="After validation: again (repeat the training with the held-out rows) or further."
     )
     replay: float = Field(5.0, ge=0, description="Old samples drawn for each new one in incremental training.")
+
+
+class XGBoostConfig(TreesConfig):
+    """Boosted trees; increments make them grow, so that every so often they are grown anew."""
+
     rounds: int = Field(150, ge=1, description="Trees of a full training.")
     depth: int = Field(6, ge=1, description="Greatest depth of a tree.")
     eta: float = Field(0.08, gt=0, le=1, description="Learning rate of a full training.")
@@ -63,14 +68,9 @@ class XGBoostConfig(TrainingConfig):
     increment: str = Field("add", description="What an increment does: add trees, or refresh the leaves there are.")
 
 
-class LightGBMConfig(TrainingConfig):
+class LightGBMConfig(TreesConfig):
     """Trees grown leaf by leaf; increments make them grow, so that every so often they are grown anew."""
 
-    full_after: int = Field(12, ge=0, description="Increments in a row after which a training is full; 0: never.")
-    finish: str = Field(
-        "again", description="After validation: again (repeat the training with the held-out rows) or further."
-    )
-    replay: float = Field(5.0, ge=0, description="Old samples drawn for each new one in incremental training.")
     rounds: int = Field(150, ge=1, description="Trees of a full training.")
     leaves: int = Field(31, ge=2, description="Greatest number of leaves of a tree.")
     eta: float = Field(0.08, gt=0, le=1, description="Learning rate of a full training.")

@@ -12,6 +12,7 @@ from saima.features.fresh import FreshColumns
 from saima.features.item_reads import ItemReads, Reading
 from saima.features.item_rows import ItemRows, KeptRows
 from saima.features.item_store import Cells, Rows
+from saima.features.needs import of_item
 from saima.features.nodes import Column, walk
 from saima.features.pair_values import Filling, PairValues
 from saima.features.single import Single
@@ -22,7 +23,7 @@ from saima.features.vector.values import holds
 
 if TYPE_CHECKING:
     from saima.features.declaration import Declaration
-    from saima.features.gathered import Need, Reader, Row
+    from saima.features.gathered import Reader, Row
     from saima.features.plan import Plan
     from saima.features.requests import Fields
     from saima.features.table_reader import TableReader
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 
 SIZE = 100_000
 """Items kept where no table of theirs declares a `cache.size`."""
-
-_KEYS = frozenset({"string", "int64", "bool", "timestamp"})
-"""Types of fields that make an item's key; a float is no key, since equal floats may differ in their bits."""
 
 
 class Candidates:
@@ -52,8 +50,8 @@ class Candidates:
         self._fields = fields
         self._types = plan.features
         self._inputs = plan.input_types()
-        whole = [reader for reader in tables if self._of_item(reader.need)]
-        closed = [window for window in windows if self._of_item(window.need)]
+        whole = [reader for reader in tables if of_item(reader.need.inputs, fields.types)]
+        closed = [window for window in windows if of_item(window.need.inputs, fields.types)]
         readers: list[Reader] = [*tables, *windows]
         kept: list[Reader] = [*whole, *closed]
         self.loose = [reader for reader in readers if reader not in kept]
@@ -100,9 +98,6 @@ class Candidates:
         tame = tame and not (self.items is not None and self.items.wild) and fresh.tame(self._program.fresh)
         self._program.run(pairs, tame=tame)
         return PairValues(self._types, pairs, kept, self._filling)
-
-    def _of_item(self, need: Need) -> bool:
-        return all(name.startswith("item.") and self._fields.types[name].name in _KEYS for name in need.inputs)
 
     def _key_fields(self, plan: Plan, names: Iterable[str]) -> dict[str, Type]:
         """Fields that an item's key is made of: the keys of what is read, and texts that features read."""

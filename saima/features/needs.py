@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from saima.features import lookups
 from saima.features.declaration import Declaration
 from saima.features.lookups import RowRead
 from saima.features.plan import Plan
 from saima.features.windows import Ask, WindowRead, reads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from saima.features.types import Type
 
 
 class Declared(Protocol):
@@ -77,6 +82,15 @@ def window_needs(algorithm: Declared) -> list[WindowNeed]:
             key = tuple(inputs[part] for part in read.group.key)
             needs.append(WindowNeed(read.aggregate, read, key, _per_item(key), asks))
     return needs
+
+
+KEY_TYPES = frozenset({"string", "int64", "bool", "timestamp"})
+"""Types of fields that make an item's key; a float is no key, since equal floats may differ in their bits."""
+
+
+def of_item(inputs: Iterable[str], types: Mapping[str, Type]) -> bool:
+    """Whether what is read by these input columns belongs to the item alone, and can be kept with it."""
+    return all(name.startswith("item.") and types[name].name in KEY_TYPES for name in inputs)
 
 
 def _per_item(inputs: tuple[str, ...]) -> bool:

@@ -5,18 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from saima.features.needs import Declared, table_needs, window_needs
+from saima.features.needs import Declared, of_item, table_needs, window_needs
 from saima.features.nodes import Column, walk
 from saima.features.requests import Fields
 from saima.features.vector.split import Split, levels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from saima.features.types import Type
-
-KEY_TYPES = frozenset({"string", "int64", "bool", "timestamp"})
-"""Types of fields that make an item's key; a float is no key, since equal floats may differ in their bits."""
+    pass
 
 
 @dataclass(frozen=True)
@@ -64,8 +59,8 @@ def serving(algorithm: Declared) -> Serving:
 def kept_columns(algorithm: Declared) -> list[str]:
     """Input columns that belong to the item alone: of tables and windows by its key, the key's fields, texts."""
     types = Fields(algorithm.declaration.request).types
-    tables = [need for need in table_needs(algorithm) if _of_item(need.inputs, types)]
-    windows = [need for need in window_needs(algorithm) if _of_item(need.inputs, types)]
+    tables = [need for need in table_needs(algorithm) if of_item(need.inputs, types)]
+    windows = [need for need in window_needs(algorithm) if of_item(need.inputs, types)]
     columns = [name for need in tables for name in need.inputs]
     columns += [name for need in windows for name in need.inputs]
     for feature in algorithm.plan.computed:
@@ -75,7 +70,3 @@ def kept_columns(algorithm: Declared) -> list[str]:
     columns += [column for table in tables for column, _, _ in table.places]
     columns += [ask.column for window in windows for ask in window.asks]
     return list(dict.fromkeys(columns))
-
-
-def _of_item(inputs: Iterable[str], types: Mapping[str, Type]) -> bool:
-    return all(name.startswith("item.") and types[name].name in KEY_TYPES for name in inputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,11 +33,11 @@ class Shop:
         )
 
 
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """The algorithm in a home of its own, with nothing materialized."""
+@contextmanager
+def housed(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """An algorithm of this folder in a home of its own, with nothing materialized."""
     home, root = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("algorithms")
-    shutil.copytree(Path(__file__).parent / "shop", root / "shop")
+    shutil.copytree(Path(__file__).parent / name, root / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAIMA_HOME", str(home))
         patch.setenv("SAIMA_ALGORITHMS", str(root))
@@ -49,3 +50,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         with dg.DagsterInstance.get() as instance:
             yield Shop(definitions(), instance, settings(), open_registry(settings()), open_tables(settings()))
     settings.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """The algorithm `shop`, with nothing materialized."""
+    with housed("shop", tmp_path_factory) as made:
+        yield made

@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
-import dagster as dg
 import polars as pl
 import pytest
 
 from orchestration.bootstrap import bootstrap
 from saima.host.bundle import Bundle
 from saima.routing.deployment import read_document
-from saima.settings import ROOT, settings
-from saima.stores import open_registry, open_tables
-from tests.orchestration.conftest import Shop
+from tests.orchestration.conftest import Shop, housed
 
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The algorithm `shelf` in a home of its own, materialized."""
-    home, root = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("algorithms")
-    shutil.copytree(Path(__file__).parent / "shelf", root / "shelf")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SAIMA_HOME", str(home))
-        patch.setenv("SAIMA_ALGORITHMS", str(root))
-        patch.setenv("DAGSTER_HOME", str(home / "dagster"))
-        (home / "dagster").mkdir()
-        shutil.copyfile(ROOT / "orchestration" / "dagster.yaml", home / "dagster" / "dagster.yaml")
-        settings.cache_clear()
-        from orchestration.definitions import definitions
-
-        with dg.DagsterInstance.get() as instance:
-            made = Shop(definitions(), instance, settings(), open_registry(settings()), open_tables(settings()))
-            bootstrap("shelf", made.settings, made.instance, made.definitions)
-            yield made
-    settings.cache_clear()
+    with housed("shelf", tmp_path_factory) as made:
+        bootstrap("shelf", made.settings, made.instance, made.definitions)
+        yield made
 
 
 def test_history_has_the_rows_that_the_stream_would_have_made(shelf: Shop) -> None:
