@@ -86,7 +86,7 @@ def parity(algorithm: str, rows: int) -> None:
 
 def _summary(name: str, chosen: Settings) -> str:
     from saima.features import load
-    from saima.features.agreement import check_operators, said
+    from saima.features.checks.agreement import check_operators, said
     from saima.learning.verification import verify
     from saima.routing.experiments import load_experiments
 

@@ -93,8 +93,8 @@ def preview(name: str, file: Path, history: bool, limit: int) -> None:
 @click.option("--seed", default=0, show_default=True, help="Which made-up rows.")
 def test(algorithms: tuple[str, ...], rows: int, seed: int) -> None:
     """Hold features against the examples in `tests/*.yaml`, and single rows and batches against the reference."""
-    from saima.features.examples import run_examples
-    from saima.features.trial import differences, input_types, made_up
+    from saima.features.checks.examples import run_examples
+    from saima.features.checks.trial import differences, input_types, made_up
 
     failed = 0
     for name, algorithm in load_all(algorithms).items():

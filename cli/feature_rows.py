@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from saima.errors import SaimaError, suggest
+from saima.features.checks.trial import MOMENT, frame_of, input_types, same
 from saima.features.cost import part_of
-from saima.features.trial import MOMENT, frame_of, input_types, same
 from saima.features.types import TIMESTAMP, Type, from_frame_value, parse_type
 from saima.settings import settings
 

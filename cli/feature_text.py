@@ -60,9 +60,9 @@ def cost_of(plan: Plan, name: str, rows: int) -> dict[str, Any]:
     """What a feature costs: alone, the plan with it, and the plan without it and what names it."""
     from dataclasses import asdict
 
+    from saima.features.checks.trial import frame_of, input_types, made_up
     from saima.features.cost import measure, part_of
     from saima.features.entries import closure
-    from saima.features.trial import frame_of, input_types, made_up
 
     types = input_types(plan)
     frame = frame_of(types, made_up(types, rows))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from saima.errors import DeclarationError, Place, SaimaError, suggest
 from saima.features import vocabularies as vocabulary
-from saima.features.check import Checker
+from saima.features.checks.declaration import Checker
 from saima.features.compiler import FeatureError, compile_plan
 from saima.features.declaration import Declaration
 from saima.features.operators import OPERATORS, operators_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from saima.features.nodes import Call, Column, Constant, Node, show
-from saima.features.serving import Serving, serving
+from saima.features.online.serving import Serving, serving
 
 if TYPE_CHECKING:
     from saima.features.needs import Declared

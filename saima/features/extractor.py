@@ -10,18 +10,18 @@ import polars as pl
 
 from saima.errors import StoreError
 from saima.events import Position
-from saima.features.caches import Caches
-from saima.features.candidates import Candidates
-from saima.features.extraction import Extraction, Framed, OneRow, Rows, Values
-from saima.features.gathered import Reader, Row
-from saima.features.item_reads import Reading
-from saima.features.item_rows import KeptRows
+from saima.features.caches.tables import Caches
 from saima.features.needs import Declared, table_needs, window_needs
+from saima.features.online.candidates import Candidates
+from saima.features.online.extraction import Extraction, Framed, OneRow, Rows, Values
+from saima.features.online.gathered import Reader, Row
+from saima.features.online.item_reads import Reading
+from saima.features.online.item_rows import KeptRows
+from saima.features.online.single import Single
+from saima.features.online.table_reader import TableReader
+from saima.features.online.window_reader import WindowReader
 from saima.features.requests import Fields
-from saima.features.single import Single
-from saima.features.table_reader import TableReader
 from saima.features.types import TIMESTAMP
-from saima.features.window_reader import WindowReader
 from saima.stores.interfaces import OnlineRead, OnlineStore
 
 __all__ = ["Extraction", "Extractor"]

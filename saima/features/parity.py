@@ -12,8 +12,8 @@ import polars as pl
 
 from saima.errors import SaimaError
 from saima.features.backfill import Gathered, gather
-from saima.features.gathered import Version
 from saima.features.needs import Declared, table_needs, window_needs
+from saima.features.online.gathered import Version
 from saima.features.requests import Fields
 
 TOLERANCE = 1e-9

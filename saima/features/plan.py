@@ -15,7 +15,7 @@ from saima.features.expression import interpret
 from saima.features.fuse import FusePlan, compile_fuse
 from saima.features.lowering import empty_list, literal, lower
 from saima.features.nodes import TAME_BITS, Call, Column, Node, Side, constant, walk
-from saima.features.quick import Quick, compile_quick
+from saima.features.online.quick import Quick, compile_quick
 from saima.features.types import TIMESTAMP, Type, to_frame_value
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from saima.features.caches import Caches
+from saima.features.caches.tables import Caches
 from saima.features.extractor import Extractor
 from saima.host.bundle import Bundle
 from saima.host.eligibility import Eligibility

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from saima.features.nodes import Constant
+from saima.features.online.vector import arithmetic as kernels
 from saima.features.operators.base import TypeFault, operator
 from saima.features.operators.division import ratio
 from saima.features.types import FLOAT64, INT64, INT64_MAX, INT64_MIN, Type
-from saima.features.vector import arithmetic as kernels
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import polars as pl
 
+from saima.features.online.vector import numbers as kernels
 from saima.features.operators.base import TypeFault, operator
 from saima.features.operators.division import ratio
 from saima.features.syntax import nearest
 from saima.features.types import INT64, Type
-from saima.features.vector import numbers as kernels
 
 if TYPE_CHECKING:
     from saima.features.nodes import Call

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from saima.features.nodes import magnitude
+from saima.features.online.vector import logic as kernels
 from saima.features.operators.base import TypeFault, operator
 from saima.features.operators.fixed_point import from_decimal, lower_from_decimal, lower_to_decimal, to_decimal
 from saima.features.types import (
@@ -28,7 +29,6 @@ from saima.features.types import (
     parse_type,
     unify,
 )
-from saima.features.vector import logic as kernels
 
 if TYPE_CHECKING:
     from saima.features.nodes import Call

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import polars_hash as plh
 
+from saima.features.online.vector import numbers as kernels
 from saima.features.operators.base import TypeFault, operator
 from saima.features.operators.farmhash import fingerprint64
 from saima.features.types import INT64, Type
-from saima.features.vector import numbers as kernels
 
 if TYPE_CHECKING:
     from saima.features.nodes import Call

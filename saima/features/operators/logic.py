@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from saima.features.online.vector import logic as kernels
 from saima.features.operators.base import Operator, TypeFault, operator
 from saima.features.types import BOOL, FLOAT64, INT64, Type, unify
-from saima.features.vector import logic as kernels
 
 if TYPE_CHECKING:
     from collections.abc import Callable

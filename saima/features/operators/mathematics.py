@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from saima.features.online.vector import numbers as kernels
 from saima.features.operators.base import operator, same_as
 from saima.features.types import INT64_MIN
-from saima.features.vector import numbers as kernels
 
 if TYPE_CHECKING:
     from saima.features.nodes import Call

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from saima.features.online.vector import numbers as kernels
 from saima.features.operators.base import TypeFault, operator
 from saima.features.operators.kernel import by_rows
 from saima.features.types import FLOAT64, INT64, INT64_MAX, INT64_MIN, Type, list_of, unify
-from saima.features.vector import numbers as kernels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

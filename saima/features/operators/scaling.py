@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from saima.features.nodes import Constant
+from saima.features.online.vector import numbers as kernels
 from saima.features.operators.base import TypeFault, operator
 from saima.features.operators.division import ratio
 from saima.features.types import FLOAT64, INT64, Type
-from saima.features.vector import numbers as kernels
 
 if TYPE_CHECKING:
     from saima.features.nodes import Call

@@ -16,12 +16,12 @@ from polars.testing import assert_frame_equal
 
 from saima.features import Algorithm, load
 from saima.features.backfill import backfill
+from saima.features.checks.trial import input_types, same
 from saima.features.extractor import Extraction, Extractor
 from saima.features.lookups import row_sources
 from saima.features.nodes import Call, Column, walk
 from saima.features.parity import check, request_rows
 from saima.features.requests import Fields
-from saima.features.trial import input_types, same
 from saima.features.types import TIMESTAMP, declared, from_frame_value, parse_type, series
 from saima.features.windows import groups
 from saima.features.windows.where import predicates

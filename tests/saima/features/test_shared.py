@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from saima.features import load
-from saima.features.caches import Caches
+from saima.features.caches.tables import Caches
+from saima.features.checks.examples import run_examples
 from saima.features.entries import entries
-from saima.features.examples import run_examples
 from saima.features.extractor import Extractor
 from saima.features.needs import table_needs
 from saima.features.shared import shared_features

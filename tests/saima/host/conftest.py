@@ -15,7 +15,7 @@ import pytest
 
 from saima.errors import BundleError
 from saima.features.declaration import Declaration, Journal
-from saima.features.extraction import Extraction, Framed
+from saima.features.online.extraction import Extraction, Framed
 from saima.features.types import FLOAT32
 from saima.host.eligibility import Eligibility
 from saima.host.host import Host

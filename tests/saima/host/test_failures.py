@@ -14,7 +14,7 @@ import pytest
 
 from saima.errors import StoreError
 from saima.features import Algorithm, load
-from saima.features.caches import Caches
+from saima.features.caches.tables import Caches
 from saima.features.extractor import Extractor
 from saima.features.lookups import row_sources
 from saima.host.host import Host

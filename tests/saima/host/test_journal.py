@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saima.features.declaration import Journal
-from saima.features.extraction import Framed, OneRow
+from saima.features.online.extraction import Framed, OneRow
 from saima.features.types import parse_type
 from saima.host.journal import encode, keep, numbers
 

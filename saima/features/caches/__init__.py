@@ -1,0 +1,1 @@
+"""Caches of the rows of tables of the online store."""

@@ -1,0 +1,1 @@
+"""Checks of a declaration and trials of what it computes."""

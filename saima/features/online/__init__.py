@@ -1,0 +1,1 @@
+"""Features of one request: read in one transaction, computed without frames, what stays the same kept."""

@@ -1,0 +1,207 @@
+"""Values that belong to items alone, computed once for each (row version, tile version, hop) and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from saima.features.nodes import TAME_BITS
+from saima.features.online.item_reads import ItemReads, Reading
+from saima.features.online.item_store import EPOCH, HIGH, LOW, Cells, ItemStore, Rows
+from saima.features.online.vector.columns import from_series, to_series
+from saima.features.online.vector.values import Vector, dtype_of, holds
+from saima.features.types import TIMESTAMP
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from saima.features.online.vector.program import Program
+    from saima.features.plan import Plan
+    from saima.features.types import Type
+    from saima.stores.interfaces import OnlineRead
+
+_TAME = 2.0**TAME_BITS
+
+
+class KeptRows:
+    """The kept part of one request's candidates; see vector.program.Kept."""
+
+    def __init__(self, rows: Rows, cells: Cells, program: Program) -> None:
+        self.rows = rows
+        self._cells = cells
+        first, last = len(program.floats), len(program.wholes)
+        plain = rows.cells.view(np.float64)
+        start = 3
+        self.floats = np.ascontiguousarray(plain[:, start : start + first].T)
+        whole = start + len(cells.floats)
+        self.wholes = np.ascontiguousarray(rows.cells[:, whole : whole + last].T) if last else _NONE
+        self.missing = cells.missing(rows.cells, program.wholes) if last else None
+
+    def series(self, name: str) -> pl.Series:
+        """A kept column."""
+        dtype = self._cells.types[name]
+        if name in self._cells.objects:
+            return pl.Series(name, self.rows.objects[:, self._cells.objects[name]].tolist(), dtype=dtype.polars)
+        return to_series(name, self.vector(name), dtype)
+
+    def vector(self, name: str) -> Vector:
+        """A kept column of numbers."""
+        values, missing = self._cells.get(self.rows.cells, name)
+        return Vector(values.astype(dtype_of(self._cells.types[name]), copy=False), missing)
+
+
+_NONE = np.zeros((0, 0), np.int64)
+
+
+class ItemRows:
+    """Finds the kept rows of candidates, and computes those that are missing or no longer good.
+
+    columns: the model's columns; those that are kept are written into each row's float32 matrix at their places.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        program: Program,
+        fields: Mapping[str, Type],
+        reads: ItemReads,
+        columns: Sequence[str],
+        size: int,
+    ) -> None:
+        """plan: of the kept part. fields: input columns `item.<name>` that make the key, with their types."""
+        self.plan = plan
+        self.reads = reads
+        self.wild = False
+        """Whether a row has held an infinity or a float beyond 2**100."""
+        self._program = program
+        self._fields = dict(fields)
+        self._names = [name.removeprefix("item.") for name in fields]
+        self._get = itemgetter(*self._names)
+        self.cells = Cells(dict(plan.features), program.floats, program.wholes)
+        self._width = len(columns)
+        self._columns = [(place, name) for place, name in enumerate(columns) if name in plan.features]
+        objects = len(self.cells.objects) + len(reads.tables)
+        self.store = ItemStore(self.cells, objects, self._width, size)
+        self._inputs = plan.input_types()
+
+    def read(self, read: OnlineRead | None, items: Sequence[Mapping[str, Any]], q: int, reading: Reading) -> KeptRows:
+        """Rows of candidates at q; what could not be read is in `reading`. read None: nothing is there to read."""
+        try:
+            keys: list[Any] = list(map(self._get, items))
+        except KeyError:
+            keys = [self._get({name: item.get(name) for name in self._names}) for item in items]
+        epoch = -1 if read is None else self.reads.epoch(read, reading)
+        rows, good, tokens = self.store.find(keys, q, epoch)
+        if good is None:
+            reading.hits = len(keys)
+        else:
+            self._renew(read, keys, rows, good, tokens, q, epoch, reading)
+        return KeptRows(rows, self.cells, self._program)
+
+    def _renew(
+        self,
+        read: OnlineRead | None,
+        keys: list[Any],
+        rows: Rows,
+        good: NDArray[np.bool_],
+        tokens: list[Any],
+        q: int,
+        epoch: int,
+        reading: Reading,
+    ) -> None:
+        bad = np.flatnonzero(~good)
+        wanted: dict[Any, int] = {}
+        for place in bad.tolist():
+            wanted.setdefault(keys[place], place)
+        distinct = list(wanted)
+        firsts = list(wanted.values())
+        values = [key if len(self._names) > 1 else (key,) for key in distinct]
+        inputs = [dict(zip(self._fields, parts, strict=True)) for parts in values]
+        found = self.reads.read(read, inputs, q, reading)
+        parts = [None if one is None else tuple(one) for one in found.parts]
+        spans = rows.cells[firsts, :EPOCH].tolist()
+        fresh = [
+            i
+            for i, (part, place, (low, high)) in enumerate(zip(parts, firsts, spans, strict=True))
+            if part is None or part != tokens[place] or not low <= q < high
+        ]
+        reading.hits = len(keys) - len(bad)
+        reading.misses = len(fresh)
+        reading.checked = len(distinct) - len(fresh)
+        made = Rows(rows.cells[firsts], rows.objects[firsts], rows.matrix[firsts])
+        if fresh:
+            computed = self._compute([inputs[i] for i in fresh], found.of(fresh))
+            made.replace(np.array(fresh, np.intp), computed, np.arange(len(fresh)))
+        made.cells[:, EPOCH] = epoch
+        order = {key: place for place, key in enumerate(distinct)}
+        rows.replace(bad, made, np.array([order[keys[place]] for place in bad.tolist()], np.intp))
+        keep = [i for i, part in enumerate(parts) if part is not None]
+        if keep and epoch >= 0:
+            some = Rows(made.cells[keep], made.objects[keep], made.matrix[keep])
+            self.store.put([distinct[i] for i in keep], some, [parts[i] for i in keep])
+
+    def _compute(self, inputs: Sequence[Mapping[str, Any]], found: Reading) -> Rows:
+        n = len(inputs)
+        columns: dict[str, list[Any]] = {name: [row[name] for row in inputs] for name in self._fields}
+        columns |= found.columns
+        frame = pl.DataFrame([_column(name, columns.get(name), dtype, n) for name, dtype in self._inputs.items()])
+        self.wild = self.wild or not all(_is_tame(column) for column in frame.iter_columns())
+        features = self.plan.evaluate(frame)
+        cells = np.zeros((n, self.cells.width), np.int64)
+        cells[:, [LOW, HIGH]] = found.spans
+        objects = np.empty((n, len(self.cells.objects) + len(self.reads.tables)), np.object_)
+        for name, dtype in self.plan.features.items():
+            if holds(dtype):
+                self.cells.put(cells, name, from_series(features[name], dtype))
+            else:
+                objects[:, self.cells.objects[name]] = _objects(features[name].to_list())
+        for place, name in enumerate(self.reads.tables):
+            objects[:, len(self.cells.objects) + place] = _objects(found.versions[name])
+        matrix = np.zeros((n, self._width), np.float32)
+        for place, name in self._columns:
+            matrix[:, place] = as_float32(from_series(features[name], self.plan.features[name]))
+        return Rows(cells, objects, matrix)
+
+    def versions(self, rows: Rows) -> dict[str, list[Any]]:
+        """By table the versions of the rows' candidates."""
+        start = len(self.cells.objects)
+        return {name: rows.objects[:, start + place].tolist() for place, name in enumerate(self.reads.tables)}
+
+
+def as_float32(vector: Vector) -> NDArray[np.float32]:
+    """Values as a model's column; missing is NaN."""
+    with np.errstate(all="ignore"):  # what float32 does not hold is infinite, as in every other cast to it
+        values = vector.values.astype(np.float32)
+    if vector.missing is not None:
+        values[vector.missing] = np.nan
+    return values
+
+
+def _objects(values: list[Any]) -> NDArray[np.object_]:
+    made = np.empty(len(values), np.object_)
+    made[:] = values
+    return made
+
+
+def _column(name: str, values: list[Any] | None, dtype: Type, n: int) -> pl.Series:
+    if values is None:
+        return pl.Series(name, [None] * n, dtype=dtype.polars)
+    if dtype == TIMESTAMP:
+        return pl.Series(name, values, dtype=pl.Int64).cast(dtype.polars)
+    return pl.Series(name, values, dtype=dtype.polars)
+
+
+def _is_tame(column: pl.Series) -> bool:
+    """Whether a column holds no infinity and no float beyond 2**100; NaN is missing."""
+    if isinstance(column.dtype, pl.List):
+        return _is_tame(column.explode())
+    if isinstance(column.dtype, pl.Struct):
+        return all(_is_tame(inner) for inner in column.struct.unnest().iter_columns())
+    if not column.dtype.is_float():
+        return True
+    size: Any = column.abs().fill_nan(None).max()
+    return size is None or bool(size <= _TAME)
