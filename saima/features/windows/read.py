@@ -54,8 +54,9 @@ class Reader:
         packed = self.codec.open(data)
         if q < packed.head + self.group.slide:
             raise BehindHead(
-                f"{self.group.table}: a read at {q} is {packed.latest - q} ms behind the newest event; events are kept"
-                f" for {self.group.keep} ms; raise the lateness of source '{self.group.source}'"
+                f"{self.group.table}: a read at {q} is {packed.latest - q} ms behind the newest event, and what it read"
+                f" is merged into hops; reads are right from {packed.head + self.group.slide} on; raise the lateness of"
+                f" source '{self.group.source}' to reach further back"
             )
         stop = bisect_left(packed.times, q)
         for window, names, wanted in self._windows:
