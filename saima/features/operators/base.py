@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 Reference = Callable[..., Any]
 Lowering = Callable[..., "pl.Expr"]
-Kernel = Callable[..., Any]
+Bound = Callable[..., Any]
+Kernel = Callable[["Call"], Bound]
 Rule = Callable[["Call"], Type]
 
 KINDS = (
@@ -58,7 +59,7 @@ class Operator:
     that is empty; floats among them make all float64), multiplied as they are, or seen as float64.
     counted: outside its domain the result is null and counted; 'nulls': where it is null of present arguments (of a
     list, each such element), 'lengths': where the lengths of its lists differ.
-    vector: (call, *arrays) -> array, the lowering's bits in NumPy, or None; see `saima.features.online.vector.values`.
+    vector: call -> (*arrays) -> array, the lowering's bits in NumPy, or None; see `online.vector.values`.
     """
 
     name: str

@@ -94,7 +94,7 @@ def _whole_units(call: Call, a: pl.Expr, b: pl.Expr) -> pl.Expr:
     bits=54.0,
     lower=_whole_units,
     exact=True,
-    vector=lambda call, a, b: kernels.whole_units(a, b, _UNITS[call.constants["unit"]]),
+    vector=kernels.whole_units(_UNITS),
 )
 def date_diff(a: int, b: int, unit: str) -> int:
     """Whole units from b to a, truncated toward zero; unit second, minute, hour or day (24 h).

@@ -10,7 +10,7 @@ import numpy as np
 
 from saima.features.nodes import Constant
 from saima.features.online.vector.split import Branch, Leaf
-from saima.features.online.vector.values import Step, Vector, dtype_of, literal, step
+from saima.features.online.vector.values import Compute, Vector, dtype_of, literal, some, step
 from saima.features.types import to_frame_value
 
 if TYPE_CHECKING:
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from saima.features.nodes import Call
     from saima.features.online.vector.split import Tree, Unit
+    from saima.features.types import Type
 
 SAFE_BITS = {"float64": 1000.0, "float32": 126.0}
 
-Load = Callable[[list[Leaf]], Callable[[Any], Vector]]
+Load = Callable[[list[Leaf]], Compute]
 """From the leaves of one place, one a unit, to what reads them from a request's values as [k, n] or [k, 1]."""
 
 
@@ -62,50 +63,32 @@ class Block:
         self.deferred = deferred
         self.dtype = units[0].node.type
         self._tame = tame
-        self._constants: list[tuple[int, Vector]] = []
-        self._loads: list[tuple[int, Callable[[Any], Vector]]] = []
-        self._steps: list[tuple[Step, tuple[int, ...], int]] = []
-        self._registers = 0
         trees = [unit.tree for unit in units if unit.tree is not None]
         if deferred and all(isinstance(tree, Branch) and _narrows(tree.call) for tree in trees):
             trees = [tree.args[0] for tree in trees if isinstance(tree, Branch)]
-        self._result = self._compile(trees, load, deferred)
+        self._compute = self._compile(trees, load, deferred)
+        self._floating = _type(trees[0]).is_float
         self._defaults = _defaults(units)
 
-    def _compile(self, trees: list[Tree], load: Load, deferred: bool) -> int:
+    def _compile(self, trees: list[Tree], load: Load, deferred: bool) -> Compute:
         first = trees[0]
         if isinstance(first, Branch):
             call = first.call
             columns = zip(*(tree.args for tree in trees if isinstance(tree, Branch)), strict=True)
             below = deferred and call.operator.propagates and call.type.is_float
-            args = tuple(self._compile(list(column), load, below) for column in columns)
-            at = self._new()
+            args = [self._compile(list(column), load, below) for column in columns]
             finite = call.operator.finite and call.type.is_float
-            self._steps.append(
-                (step(call, check=finite and not deferred and not (self._tame and _safe(call))), args, at)
-            )
-            return at
-        at = self._new()
+            return step(call, args, check=finite and not deferred and not (self._tame and _safe(call)))
         if isinstance(first, Leaf):
-            self._loads.append((at, load([tree for tree in trees if isinstance(tree, Leaf)])))
-        else:
-            self._constants.append((at, literal(first)))
-        return at
-
-    def _new(self) -> int:
-        self._registers += 1
-        return self._registers - 1
+            return load([tree for tree in trees if isinstance(tree, Leaf)])
+        known = literal(first)
+        constant: Any = known.values if first.type.is_float else known
+        return lambda _: constant
 
     def run(self, values: Any, n: int) -> Vector:
         """Values of the units [k, n], with their defaults; if deferred, float64 without them."""
-        registers: list[Any] = [None] * self._registers
-        for at, constant in self._constants:
-            registers[at] = constant
-        for at, load in self._loads:
-            registers[at] = load(values)
-        for run, args, at in self._steps:
-            registers[at] = run([registers[arg] for arg in args])
-        found: Vector = registers[self._result]
+        computed = self._compute(values)
+        found = Vector(computed) if self._floating else computed
         return found if self.deferred else self._defaulted(found, (len(self.units), n))
 
     def _defaulted(self, found: Vector, size: tuple[int, int]) -> Vector:
@@ -121,10 +104,17 @@ class Block:
         if defaults is None:
             return Vector(values, missing)
         if values.dtype.kind == "f":
-            return Vector(np.where(np.isnan(values), defaults.values, values))
+            missing = some(np.isnan(values))
+            return Vector(values if missing is None else np.where(missing, defaults.values, values))
         if missing is None:
             return Vector(values)
         return Vector(np.where(missing, defaults.values, values), missing & ~defaults.given)
+
+
+def _type(tree: Tree) -> Type:
+    if isinstance(tree, Branch):
+        return tree.call.type
+    return tree.node.type if isinstance(tree, Leaf) else tree.type
 
 
 def may_defer(unit: Unit) -> bool:

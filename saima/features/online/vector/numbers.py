@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saima.features.nodes import Constant
-from saima.features.online.vector.values import Vector, dtype_of
+from saima.features.online.vector.values import Vector, dtype_of, nan_where, some
 from saima.features.types import INT64, INT64_MIN
 
 if TYPE_CHECKING:
@@ -17,93 +17,111 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from saima.features.nodes import Call
-    from saima.features.operators.base import Kernel
+    from saima.features.operators.base import Bound, Kernel
 
     Array = NDArray[Any]
 
 
 def unary(function: Callable[[Any], Any]) -> Kernel:
     """Kernel of a function of one array."""
+    return lambda _: function
 
-    def kernel(_: Call, x: Array) -> Array:
-        result: Array = function(x)
-        return result
+
+def absolute(call: Call) -> Bound:
+    """Magnitude."""
+    checked = call.type == INT64 and call.args[0].bits >= 63
+    return (lambda x: Vector(np.abs(x), x == INT64_MIN)) if checked else np.abs
+
+
+def round_half_away(_: Call) -> Bound:
+    """Nearest whole number, halves away from zero."""
+
+    def kernel(x: Array) -> Array:
+        size = np.abs(x)
+        whole = np.floor(size)
+        return (whole + (size - whole >= 0.5)) * np.sign(x)
 
     return kernel
 
 
-def absolute(call: Call, x: Array) -> Array | Vector:
-    """Magnitude."""
-    checked = call.type == INT64 and call.args[0].bits >= 63
-    return Vector(np.abs(x), x == INT64_MIN) if checked else np.abs(x)
-
-
-def round_half_away(_: Call, x: Array) -> Array:
-    """Nearest whole number, halves away from zero."""
-    size = np.abs(x)
-    whole = np.floor(size)
-    return (whole + (size - whole >= 0.5)) * np.sign(x)
-
-
-def clip(call: Call, x: Array, low: Array, high: Array) -> Array:
+def clip(call: Call) -> Bound:
     """x, not below low and not above high."""
     wanted = dtype_of(call.type)
-    x, low, high = (part.astype(wanted, copy=False) for part in (x, low, high))
-    raised = np.where(x < low, low, x)
-    found = np.where(raised > high, high, raised)
-    if call.type == INT64:
+    known = [isinstance(arg, Constant) or call.type == INT64 for arg in call.args[1:]]
+
+    def kernel(x: Array, low: Array, high: Array) -> Array:
+        x, low, high = (part.astype(wanted, copy=False) for part in (x, low, high))
+        below = some(x < low)
+        raised = x if below is None else np.where(below, low, x)
+        above = some(raised > high)
+        found = raised if above is None else np.where(above, high, raised)
+        for bound, given in zip((low, high), known, strict=True):
+            if not given:
+                found = nan_where(np.isnan(bound), found)
         return found
-    for bound, arg in ((low, call.args[1]), (high, call.args[2])):
-        if not isinstance(arg, Constant):
-            found = np.where(np.isnan(bound), np.nan, found)
-    return found
+
+    return kernel
 
 
 def extreme(pick: Callable[[Any, Any], Any]) -> Kernel:
     """Kernel of `min` or `max` of several scalars."""
 
-    def kernel(call: Call, *xs: Array) -> Array:
+    def bind(call: Call) -> Bound:
         wanted = dtype_of(call.type)
-        return reduce(pick, (x.astype(wanted, copy=False) for x in xs))
+        return lambda *xs: reduce(pick, (x.astype(wanted, copy=False) for x in xs))
+
+    return bind
+
+
+def smooth(_: Call) -> Bound:
+    """scale * (n + a) / (d + b), missing where d + b <= 0."""
+
+    def kernel(n: Array, d: Array, a: Array, b: Array, scale: Array | None = None) -> Array:
+        below = d + b
+        above = n + a if scale is None else scale * (n + a)
+        found: Array = above / nan_where(below <= 0, below)
+        return found
 
     return kernel
 
 
-def smooth(_: Call, n: Array, d: Array, a: Array, b: Array, scale: Array | None = None) -> Array:
-    """scale * (n + a) / (d + b), missing where d + b <= 0."""
-    below = d + b
-    above = n + a if scale is None else scale * (n + a)
-    return above / np.where(below > 0, below, np.nan)
-
-
-def zscore(_: Call, x: Array, mean: Array, sd: Array) -> Array:
+def zscore(_: Call) -> Bound:
     """(x - mean) / sd, missing for sd <= 0."""
-    return (x - mean) / np.where(sd > 0, sd, np.nan)
+    return lambda x, mean, sd: (x - mean) / nan_where(sd <= 0, sd)
 
 
-def minmax(_: Call, x: Array, low: Array, high: Array) -> Array:
+def minmax(_: Call) -> Bound:
     """(x - low) / (high - low), missing for high = low."""
-    return (x - low) / np.where(high != low, high - low, np.nan)
+    return lambda x, low, high: (x - low) / nan_where(high == low, high - low)
 
 
-def bucketize(call: Call, x: Array) -> Array:
+def bucketize(call: Call) -> Bound:
     """Number of boundaries <= x."""
     bounds = np.asarray(call.constants["boundaries"], np.float64)
-    return np.searchsorted(bounds, x, side="right").astype(np.int64, copy=False)
+    return lambda x: np.searchsorted(bounds, x, side="right").astype(np.int64, copy=False)
 
 
-def num_bucket(call: Call, x: Array) -> Vector:
+def num_bucket(call: Call) -> Bound:
     """x when 0 <= x < n, else missing."""
-    return Vector(x, (x < 0) | (x >= call.constants["n"]))
+    size = call.constants["n"]
+    return lambda x: Vector(x, (x < 0) | (x >= size))
 
 
-def age(_: Call, t: Array, now: Array) -> Array:
+def age(_: Call) -> Bound:
     """Seconds from t to now."""
-    seconds: Array = (now - t).astype(np.float64) / 1000.0
-    return seconds
+    return lambda t, now: (now - t).astype(np.float64) / 1000.0
 
 
-def whole_units(a: Array, b: Array, unit: int) -> Any:
-    """Whole units of so many ms from b to a, truncated toward zero."""
-    span = a - b
-    return np.sign(span) * (np.abs(span) // unit)
+def whole_units(units: dict[str, int]) -> Kernel:
+    """Kernel of whole units from b to a, truncated toward zero; units: ms of each."""
+
+    def bind(call: Call) -> Bound:
+        size = units[call.constants["unit"]]
+
+        def kernel(a: Array, b: Array) -> Any:
+            span = a - b
+            return np.sign(span) * (np.abs(span) // size)
+
+        return kernel
+
+    return bind

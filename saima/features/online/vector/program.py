@@ -11,10 +11,10 @@ import polars as pl
 
 from saima.features.lowering import lower
 from saima.features.online.buffers import Buffers
-from saima.features.online.vector.block import Block, may_defer, shape
+from saima.features.online.vector.block import Block, Load, may_defer, shape
 from saima.features.online.vector.pairs import Pairs
 from saima.features.online.vector.split import levels
-from saima.features.online.vector.values import Vector, dtype_of
+from saima.features.online.vector.values import Compute, Vector, dtype_of
 from saima.features.plan import with_default
 from saima.features.types import series
 
@@ -66,13 +66,15 @@ class Program:
                 level.run(pairs)
             if tame:
                 infinite = np.isinf(pairs.narrow)
-                if infinite.any():
+                if np.count_nonzero(infinite):
                     for level in self._tame:
                         level.clean(pairs.narrow, infinite)
             if self._defaults is not None:
-                np.copyto(pairs.narrow, self._defaults, where=np.isnan(pairs.narrow))
+                missing = np.isnan(pairs.narrow)
+                if np.count_nonzero(missing):
+                    np.copyto(pairs.narrow, self._defaults, where=missing)
 
-    def _load(self, leaves: list[Leaf]) -> Callable[[Pairs], Vector]:
+    def _load(self, leaves: list[Leaf]) -> Compute:
         dtype = leaves[0].node.type
         names = [leaf.name for leaf in leaves]
         match leaves[0].kind:
@@ -82,16 +84,18 @@ class Program:
                 return self._load_kept(names, dtype)
             case "fresh":
                 self.fresh |= dict.fromkeys(names, dtype)
-                return lambda pairs: _stack([pairs.fresh.vector(name) for name in names])
-        return lambda pairs: _stack([pairs.vector(name, dtype) for name in names])
+                return _plain(lambda pairs: _stack([pairs.fresh.vector(name) for name in names]), dtype)
+        return _plain(lambda pairs: _stack([pairs.vector(name, dtype) for name in names]), dtype)
 
-    def _load_shared(self, names: list[str], dtype: Type) -> Callable[[Pairs], Vector]:
+    def _load_shared(self, names: list[str], dtype: Type) -> Compute:
         kind = "float" if dtype.is_float else "bool" if dtype.name == "bool" else "int"
         slots, key = self._slots[kind], (kind, *names)
         part = self._parts.get(key)
         if part is None:
             part = self._parts[key] = slice(len(slots), len(slots) + len(names))
             slots += names
+        if dtype.is_float:
+            return lambda pairs: pairs.singles["float"].values[part]
 
         def load(pairs: Pairs) -> Vector:
             values, missing = pairs.singles[kind]
@@ -99,12 +103,12 @@ class Program:
 
         return load
 
-    def _load_kept(self, names: list[str], dtype: Type) -> Callable[[Pairs], Vector]:
+    def _load_kept(self, names: list[str], dtype: Type) -> Compute:
         held = self.floats if dtype.is_float else self.wholes
         held += [name for name in dict.fromkeys(names) if name not in held]
         rows = _rows([held.index(name) for name in names])
         if dtype.is_float:
-            return lambda pairs: Vector(pairs.kept.floats[rows])
+            return lambda pairs: pairs.kept.floats[rows]
         wanted = dtype_of(dtype)
 
         def load(pairs: Pairs) -> Vector:
@@ -113,6 +117,10 @@ class Program:
             return Vector(values, None if missing is None else missing[rows])
 
         return load
+
+
+def _plain(load: Callable[[Pairs], Vector], dtype: Type) -> Compute:
+    return (lambda pairs: load(pairs).values) if dtype.is_float else load
 
 
 _TYPES: dict[str, Any] = {"float": np.float64, "int": np.int64, "bool": np.bool_}
@@ -124,7 +132,7 @@ class _Level:
     def __init__(
         self,
         units: list[Unit],
-        load: Callable[[list[Leaf]], Callable[[Pairs], Vector]],
+        load: Load,
         deferred: frozenset[str] | None,
         narrow: list[str],
     ) -> None:

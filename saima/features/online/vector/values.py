@@ -1,25 +1,26 @@
 """Values of many rows as NumPy holds them, and how an operator's kernel is run on them.
 
-A kernel is an operator's `vector`. Of an operator that nulls pass through it gets plain arrays, (call, *arrays), and
-returns an array, or a Vector where it has missing values of its own. An operator that handles nulls itself gets
-Vectors and returns one. Arrays broadcast: constants are scalars, values of the one request [k, 1], of items [k, n].
+A kernel is an operator's `vector`: bound to a call it is a function of arrays. Of an operator that nulls pass through
+it takes plain arrays and returns one, or a Vector where it has missing values of its own. An operator that handles
+nulls itself takes Vectors and returns one. Arrays broadcast: constants are scalars, values of the one request [k, 1],
+of items [k, n].
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import reduce
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from saima.features.nodes import Constant
 from saima.features.types import Type
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from saima.features.nodes import Call, Constant
-    from saima.features.operators.base import Kernel
+    from saima.features.nodes import Call
+    from saima.features.operators.base import Bound
 
 VECTOR_TYPES = frozenset({"int64", "float32", "float64", "bool", "timestamp"})
 """Types that a Vector can hold; a timestamp is its ms."""
@@ -66,9 +67,27 @@ def literal(node: Constant) -> Vector:
     return Vector(np.array(node.value, dtype_of(node.type)))
 
 
+def some(mask: Any) -> NDArray[np.bool_] | None:
+    """The mask; None where nothing of it is true."""
+    return mask if np.count_nonzero(mask) else None
+
+
 def missing_of(vector: Vector) -> NDArray[np.bool_] | None:
     """Where values are missing; None: nowhere."""
-    return np.isnan(vector.values) if vector.values.dtype.kind == "f" else vector.missing
+    return some(np.isnan(vector.values)) if vector.values.dtype.kind == "f" else vector.missing
+
+
+def nan_where(mask: Any, values: Any) -> Any:
+    """Floats with NaN where the mask is true; None is nowhere."""
+    if mask is None or not np.count_nonzero(mask):
+        return values
+    return np.where(mask, values.dtype.type(np.nan), values)
+
+
+def finite(values: NDArray[Any]) -> NDArray[Any]:
+    """The floats with NaN for infinities."""
+    found: NDArray[Any] = nan_where(np.isinf(values), values)
+    return found
 
 
 def either(a: NDArray[np.bool_] | None, b: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
@@ -84,55 +103,73 @@ def floats(values: NDArray[Any]) -> NDArray[Any]:
 def cast_to(vector: Vector, dtype: Type) -> Vector:
     """The vector as another type that holds all its values; missing stays missing."""
     wanted = dtype_of(dtype)
-    values = vector.values if vector.values.dtype == wanted else vector.values.astype(wanted)
+    values = vector.values if vector.values.dtype.type is wanted else vector.values.astype(wanted)
     if not dtype.is_float:
         return Vector(values, missing_of(vector))
-    if vector.missing is not None:
-        values = np.where(vector.missing, wanted(np.nan), values)
-    return Vector(values)
+    return Vector(nan_where(vector.missing, values))
 
 
-Step = Callable[[list[Vector]], Vector]
+Compute = Callable[[Any], Any]
+"""From a request's values to those of a node: an array of a float node, where NaN is missing, else a Vector."""
 
 
-def step(call: Call, *, check: bool) -> Step:
-    """A call as a function of its arguments; `check`: a result that is not finite is missing."""
-    kernel = call.operator.vector
-    assert kernel is not None
+def step(call: Call, args: Sequence[Compute], *, check: bool) -> Compute:
+    """A call on what computes its arguments; `check`: a result that is not finite is missing."""
+    assert call.operator.vector is not None
+    kernel = call.operator.vector(call)
     if call.operator.nulls == "own":
-        return lambda vectors: _checked(kernel(call, *vectors)) if check else kernel(call, *vectors)
-    if call.type.is_float and all(arg.type.is_float for arg in call.args):
-        return _float_step(call, kernel, check)
+        found = _own_step(call, kernel, args)
+    elif call.type.is_float and all(arg.type.is_float for arg in call.args):
+        found = _float_step(kernel, args)
+    else:
+        found = _mixed_step(call, kernel, args)
+    return (lambda values: finite(found(values))) if check else found
 
-    def run(vectors: list[Vector]) -> Vector:
-        result = kernel(call, *[vector.values for vector in vectors])
-        values, own = (result.values, result.missing) if isinstance(result, Vector) else (result, None)
-        if values.dtype.kind != "f":
-            return Vector(values, reduce(either, map(missing_of, vectors), own))
-        missing = reduce(either, [vector.missing for vector in vectors], own)
-        if missing is not None:
-            values = np.where(missing, values.dtype.type(np.nan), values)
-        return Vector(finite(values) if check else values)
+
+def _own_step(call: Call, kernel: Bound, args: Sequence[Compute]) -> Compute:
+    """A step of an operator that handles nulls itself."""
+    vectors = [_as_vector(arg, node.type) for arg, node in zip(args, call.args, strict=True)]
+    if call.type.is_float:
+        return lambda values: kernel(*[vector(values) for vector in vectors]).values
+    return lambda values: kernel(*[vector(values) for vector in vectors])
+
+
+def _as_vector(compute: Compute, dtype: Type) -> Compute:
+    return (lambda values: Vector(compute(values))) if dtype.is_float else compute
+
+
+def _float_step(kernel: Bound, args: Sequence[Compute]) -> Compute:
+    """A step from floats to floats, through which NaN goes by itself."""
+    if len(args) == 1:
+        only = args[0]
+        return lambda values: kernel(only(values))
+    if len(args) == 2:
+        left, right = args
+        return lambda values: kernel(left(values), right(values))
+    return lambda values: kernel(*[arg(values) for arg in args])
+
+
+def _mixed_step(call: Call, kernel: Bound, args: Sequence[Compute]) -> Compute:
+    """A step through which nulls pass, from or to what is no float."""
+    floating = [arg.type.is_float for arg in call.args]
+    present = [isinstance(arg, Constant) and arg.value is not None for arg in call.args]
+
+    def run(values: Any) -> Any:
+        arrays = []
+        missing: NDArray[np.bool_] | None = None
+        for arg, is_float, is_present in zip(args, floating, present, strict=True):
+            found = arg(values)
+            if is_float:
+                arrays.append(found)
+                if not (is_present or call.type.is_float):
+                    missing = either(missing, some(np.isnan(found)))
+            else:
+                arrays.append(found.values)
+                missing = either(missing, found.missing)
+        result = kernel(*arrays)
+        if isinstance(result, Vector):
+            missing = either(missing, result.missing)
+            result = result.values
+        return nan_where(missing, result) if call.type.is_float else Vector(result, missing)
 
     return run
-
-
-def _float_step(call: Call, kernel: Kernel, check: bool) -> Step:
-    """A step from floats to floats, through which NaN goes by itself."""
-    if len(call.args) == 2:
-        if check:
-            return lambda vectors: Vector(finite(kernel(call, vectors[0][0], vectors[1][0])))
-        return lambda vectors: Vector(kernel(call, vectors[0][0], vectors[1][0]))
-    if check:
-        return lambda vectors: Vector(finite(kernel(call, *[vector[0] for vector in vectors])))
-    return lambda vectors: Vector(kernel(call, *[vector[0] for vector in vectors]))
-
-
-def _checked(vector: Vector) -> Vector:
-    return Vector(finite(vector.values))
-
-
-def finite(values: NDArray[Any]) -> NDArray[Any]:
-    """The floats with NaN for infinities."""
-    infinite = np.isinf(values)
-    return np.where(infinite, values.dtype.type(np.nan), values) if infinite.any() else values
