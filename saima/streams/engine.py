@@ -11,7 +11,7 @@ from saima.events import Event
 Change = tuple[str, bytes | None]
 """Key of a piece of state, and its packed form or None where it is gone."""
 
-Output = TypeVar("Output", covariant=True)
+Output = TypeVar("Output")
 
 
 class Engine(Protocol[Output]):
