@@ -117,7 +117,7 @@ class Extractor:
     def _versions(self, candidates: Candidates, row: Row, kept: KeptRows) -> Rows:
         found = dict(row.versions)
         if candidates.items is not None:
-            found |= candidates.items.versions(kept.rows)
+            found |= candidates.items.versions(kept)
         return {reader.need.name: found[reader.need.name] for reader in self._tables}
 
     def _compile(self, algorithm: Declared) -> Candidates:

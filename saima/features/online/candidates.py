@@ -9,11 +9,11 @@ import numpy as np
 
 from saima.features.needs import of_item
 from saima.features.nodes import Column, walk
-from saima.features.online.buffers import Buffers
 from saima.features.online.fresh import FreshColumns
+from saima.features.online.item_cells import Cells
 from saima.features.online.item_reads import ItemReads, Reading
 from saima.features.online.item_rows import ItemRows, KeptRows
-from saima.features.online.item_store import Cells, Rows
+from saima.features.online.item_store import Found
 from saima.features.online.pair_values import Filling, PairValues
 from saima.features.online.single import Single
 from saima.features.online.vector.pairs import Pairs
@@ -63,7 +63,6 @@ class Candidates:
         columns = matrix_columns(declaration, self._types)
         self._program = Program(self._split, columns)
         self._filling = Filling(columns, [*self._split.shared], self._program)
-        self._buffers = Buffers()
         self.items: ItemRows | None = None
         if self._split.cached:
             sizes = [reader.need.read.cache_size for reader in whole if declaration.tables[reader.need.name].cache]
@@ -86,9 +85,8 @@ class Candidates:
         if self.items is not None:
             return self.items.read(read, items, row.time, reading)
         cells = Cells({}, [], [])
-        matrix = self._buffers.take((len(items), len(self._filling.columns)), np.float32)
-        made = Rows(np.zeros((len(items), cells.width), np.int64), np.empty((len(items), 0), np.object_), matrix)
-        return KeptRows(made, cells, self._program)
+        rows = cells.rows(len(items), 0, len(self._filling.columns))
+        return KeptRows(Found.at(rows, np.arange(len(items))), cells)
 
     def values(self, items: Sequence[Mapping[str, Any]], row: Row, kept: KeptRows) -> PairValues:
         """Features of candidates from what was read."""

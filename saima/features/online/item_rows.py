@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 
 from saima.features.nodes import TAME_BITS
+from saima.features.online.item_cells import EPOCH, HIGH, LOW, SPAN, Cells, Rows
 from saima.features.online.item_reads import ItemReads, Reading
-from saima.features.online.item_store import EPOCH, HIGH, LOW, Cells, ItemStore, Rows
+from saima.features.online.item_store import Found, ItemStore
 from saima.features.online.vector.columns import from_series, to_series
 from saima.features.online.vector.values import Vector, dtype_of, holds
 from saima.features.types import TIMESTAMP
@@ -19,6 +20,7 @@ from saima.features.types import TIMESTAMP
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from saima.features.online.buffers import Buffers
     from saima.features.online.vector.program import Program
     from saima.features.plan import Plan
     from saima.features.types import Type
@@ -30,31 +32,35 @@ _TAME = 2.0**TAME_BITS
 class KeptRows:
     """The kept part of one request's candidates; see vector.program.Kept."""
 
-    def __init__(self, rows: Rows, cells: Cells, program: Program) -> None:
-        self.rows = rows
+    def __init__(self, found: Found, cells: Cells) -> None:
+        self.floats: NDArray[np.float64] = found.columns.view(np.float64)[SPAN : SPAN + len(cells.floats)]
+        self.wholes = found.columns[SPAN + len(cells.floats) :][: len(cells.wholes)]
+        self.missing = cells.missing(found.columns, cells.wholes) if cells.wholes else None
+        self._found = found
         self._cells = cells
-        first, last = len(program.floats), len(program.wholes)
-        plain = rows.cells.view(np.float64)
-        start = 3
-        self.floats = np.ascontiguousarray(plain[:, start : start + first].T)
-        whole = start + len(cells.floats)
-        self.wholes = np.ascontiguousarray(rows.cells[:, whole : whole + last].T) if last else _NONE
-        self.missing = cells.missing(rows.cells, program.wholes) if last else None
 
     def series(self, name: str) -> pl.Series:
         """A kept column."""
         dtype = self._cells.types[name]
         if name in self._cells.objects:
-            return pl.Series(name, self.rows.objects[:, self._cells.objects[name]].tolist(), dtype=dtype.polars)
+            return pl.Series(name, self.objects(self._cells.objects[name]), dtype=dtype.polars)
         return to_series(name, self.vector(name), dtype)
 
     def vector(self, name: str) -> Vector:
         """A kept column of numbers."""
-        values, missing = self._cells.get(self.rows.cells, name)
+        values, missing = self._cells.get(self._found.rows, self._found.places, name)
         return Vector(values.astype(dtype_of(self._cells.types[name]), copy=False), missing)
 
+    def objects(self, place: int) -> list[Any]:
+        """The objects of one place of the rows."""
+        found: list[Any] = self._found.rows.objects[self._found.places, place].tolist()
+        return found
 
-_NONE = np.zeros((0, 0), np.int64)
+    def matrix(self, buffers: Buffers) -> NDArray[np.float32]:
+        """A matrix of the model's columns of which those that are kept are filled; the caller's to write to."""
+        held = self._found.rows.matrix
+        made = buffers.take((len(self._found.places), held.shape[1]), np.float32)
+        return held.take(self._found.places, axis=0, out=made, mode="clip")
 
 
 class ItemRows:
@@ -77,7 +83,6 @@ class ItemRows:
         self.reads = reads
         self.wild = False
         """Whether a row has held an infinity or a float beyond 2**100."""
-        self._program = program
         self._fields = dict(fields)
         self._names = [name.removeprefix("item.") for name in fields]
         self._get = itemgetter(*self._names)
@@ -95,81 +100,84 @@ class ItemRows:
         except KeyError:
             keys = [self._get({name: item.get(name) for name in self._names}) for item in items]
         epoch = -1 if read is None else self.reads.epoch(read, reading)
-        rows, good, tokens = self.store.find(keys, q, epoch)
+        found, good, tokens = self.store.find(keys, q, epoch)
         if good is None:
             reading.hits = len(keys)
         else:
-            self._renew(read, keys, rows, good, tokens, q, epoch, reading)
-        return KeptRows(rows, self.cells, self._program)
+            found = self._renew(read, keys, found, good, tokens, q, epoch, reading)
+        return KeptRows(found, self.cells)
 
     def _renew(
         self,
         read: OnlineRead | None,
         keys: list[Any],
-        rows: Rows,
+        found: Found,
         good: NDArray[np.bool_],
         tokens: list[Any],
         q: int,
         epoch: int,
         reading: Reading,
-    ) -> None:
-        bad = np.flatnonzero(~good)
-        wanted: dict[Any, int] = {}
-        for place in bad.tolist():
-            wanted.setdefault(keys[place], place)
+    ) -> Found:
+        wanted: dict[Any, list[int]] = {}
+        for place in np.flatnonzero(~good).tolist():
+            wanted.setdefault(keys[place], []).append(place)
         distinct = list(wanted)
-        firsts = list(wanted.values())
+        firsts = [places[0] for places in wanted.values()]
         values = [key if len(self._names) > 1 else (key,) for key in distinct]
         inputs = [dict(zip(self._fields, parts, strict=True)) for parts in values]
-        found = self.reads.read(read, inputs, q, reading)
-        parts = [None if one is None else tuple(one) for one in found.parts]
-        spans = rows.cells[firsts, :EPOCH].tolist()
+        fetched = self.reads.read(read, inputs, q, reading)
+        parts = [None if one is None else tuple(one) for one in fetched.parts]
+        spans = found.columns[:EPOCH, firsts].T.tolist()
         fresh = [
             i
             for i, (part, place, (low, high)) in enumerate(zip(parts, firsts, spans, strict=True))
             if part is None or part != tokens[place] or not low <= q < high
         ]
-        reading.hits = len(keys) - len(bad)
+        reading.hits = int(np.count_nonzero(good))
         reading.misses = len(fresh)
         reading.checked = len(distinct) - len(fresh)
-        made = Rows(rows.cells[firsts], rows.objects[firsts], rows.matrix[firsts])
+        rows = found.rows.take(found.places)
         if fresh:
-            computed = self._compute([inputs[i] for i in fresh], found.of(fresh))
-            made.replace(np.array(fresh, np.intp), computed, np.arange(len(fresh)))
-        made.cells[:, EPOCH] = epoch
-        order = {key: place for place, key in enumerate(distinct)}
-        rows.replace(bad, made, np.array([order[keys[place]] for place in bad.tolist()], np.intp))
-        keep = [i for i, part in enumerate(parts) if part is not None]
-        if keep and epoch >= 0:
-            some = Rows(made.cells[keep], made.objects[keep], made.matrix[keep])
-            self.store.put([distinct[i] for i in keep], some, [parts[i] for i in keep])
+            computed = self._compute([inputs[i] for i in fresh], fetched.of(fresh), epoch)
+            places = [(place, new) for new, i in enumerate(fresh) for place in wanted[distinct[i]]]
+            into, among = np.array(places, np.intp).T
+            rows.write(into, computed.take(among))
+            keep = [new for new, i in enumerate(fresh) if parts[i] is not None]
+            if keep and epoch >= 0:
+                some = [fresh[new] for new in keep]
+                self.store.put(
+                    [distinct[i] for i in some], computed.take(np.array(keep, np.intp)), [parts[i] for i in some]
+                )
+        if epoch >= 0:
+            proven = sorted({*range(len(distinct))} - {*fresh})
+            self.store.prove([distinct[i] for i in proven], [parts[i] for i in proven], epoch)
+        return Found.at(rows, np.arange(len(keys)))
 
-    def _compute(self, inputs: Sequence[Mapping[str, Any]], found: Reading) -> Rows:
+    def _compute(self, inputs: Sequence[Mapping[str, Any]], found: Reading, epoch: int) -> Rows:
         n = len(inputs)
         columns: dict[str, list[Any]] = {name: [row[name] for row in inputs] for name in self._fields}
         columns |= found.columns
         frame = pl.DataFrame([_column(name, columns.get(name), dtype, n) for name, dtype in self._inputs.items()])
         self.wild = self.wild or not all(_is_tame(column) for column in frame.iter_columns())
         features = self.plan.evaluate(frame)
-        cells = np.zeros((n, self.cells.width), np.int64)
-        cells[:, [LOW, HIGH]] = found.spans
-        objects = np.empty((n, len(self.cells.objects) + len(self.reads.tables)), np.object_)
+        rows = self.cells.rows(n, len(self.cells.objects) + len(self.reads.tables), self._width)
+        rows.first[:, [LOW, HIGH]] = found.spans
+        rows.first[:, EPOCH] = epoch
         for name, dtype in self.plan.features.items():
             if holds(dtype):
-                self.cells.put(cells, name, from_series(features[name], dtype))
+                self.cells.put(rows, name, from_series(features[name], dtype))
             else:
-                objects[:, self.cells.objects[name]] = _objects(features[name].to_list())
+                rows.objects[:, self.cells.objects[name]] = _objects(features[name].to_list())
         for place, name in enumerate(self.reads.tables):
-            objects[:, len(self.cells.objects) + place] = _objects(found.versions[name])
-        matrix = np.zeros((n, self._width), np.float32)
+            rows.objects[:, len(self.cells.objects) + place] = _objects(found.versions[name])
         for place, name in self._columns:
-            matrix[:, place] = as_float32(from_series(features[name], self.plan.features[name]))
-        return Rows(cells, objects, matrix)
+            rows.matrix[:, place] = as_float32(from_series(features[name], self.plan.features[name]))
+        return rows
 
-    def versions(self, rows: Rows) -> dict[str, list[Any]]:
-        """By table the versions of the rows' candidates."""
+    def versions(self, kept: KeptRows) -> dict[str, list[Any]]:
+        """By table the versions of the candidates' rows."""
         start = len(self.cells.objects)
-        return {name: rows.objects[:, start + place].tolist() for place, name in enumerate(self.reads.tables)}
+        return {name: kept.objects(start + place) for place, name in enumerate(self.reads.tables)}
 
 
 def as_float32(vector: Vector) -> NDArray[np.float32]:

@@ -1,228 +1,175 @@
-"""Kept rows of items as arrays: one row an item key, found by index, gathered in one take."""
+"""Kept rows of items: found by key, gathered by index, never changed but for the epoch under which they hold."""
 
 from __future__ import annotations
 
 import sys
 import threading
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saima.features.online.buffers import Buffers
-from saima.features.online.vector.values import Vector
+from saima.features.online.item_cells import EPOCH, Cells, Rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from saima.features.types import Type
-
-LOW, HIGH, EPOCH, SPAN = 0, 1, 2, 3
-"""Places of a row's span and epoch among its cells, and how many they are."""
-
 _FIRST = 256
-_BITS = 63
+_RECENT = 4
+"""Lists of candidates whose rows are held, found, for the next request that brings the same."""
 
 
-class Cells:
-    """Where the columns of a row lie: floats, then wholes, as 64-bit cells after the span, then bits of missing wholes.
+@dataclass(frozen=True)
+class Found:
+    """Rows of n keys: their places among `rows`, and their first cells by column [first, n]."""
 
-    floats, wholes: column -> place; objects: column -> place among a row's Python objects.
-    """
+    rows: Rows
+    places: NDArray[np.intp]
+    columns: NDArray[np.int64]
 
-    def __init__(self, types: dict[str, Type], first_floats: Sequence[str], first_wholes: Sequence[str]) -> None:
-        """types: columns in order; the named ones come first, so that they can be taken as one slice."""
-        kinds = {name: _kind(dtype) for name, dtype in types.items()}
-        floats = dict.fromkeys([*first_floats, *(name for name in types if kinds[name] == "float")])
-        wholes = dict.fromkeys([*first_wholes, *(name for name in types if kinds[name] == "whole")])
-        self.types = types
-        self.floats = {name: SPAN + place for place, name in enumerate(floats)}
-        self.wholes = {name: SPAN + len(floats) + place for place, name in enumerate(wholes)}
-        self.objects = {name: place for place, name in enumerate(name for name in types if kinds[name] == "object")}
-        self._bits = SPAN + len(floats) + len(wholes)
-        self._order = {name: place for place, name in enumerate(wholes)}
-        self.width = self._bits + -(-len(wholes) // _BITS)
+    @classmethod
+    def at(cls, rows: Rows, places: NDArray[np.intp]) -> Found:
+        """The rows at places; a place that is none gives any row."""
+        return cls(rows, places, np.ascontiguousarray(rows.first.take(places, axis=0, mode="clip").T))
 
-    def put(self, rows: NDArray[np.int64], name: str, vector: Vector) -> None:
-        """Write a column of numbers [n] into rows [n, width]."""
-        if name in self.floats:
-            rows.view(np.float64)[:, self.floats[name]] = vector.values
-            return
-        rows[:, self.wholes[name]] = vector.values
-        if vector.missing is not None:
-            word, bit = divmod(self._order[name], _BITS)
-            rows[:, self._bits + word] |= vector.missing.astype(np.int64) << bit
-
-    def get(self, rows: NDArray[np.int64], name: str) -> Vector:
-        """A column of numbers; bools as 0 and 1."""
-        if name in self.floats:
-            return Vector(rows.view(np.float64)[:, self.floats[name]])
-        missing = self.missing(rows, [name])
-        return Vector(rows[:, self.wholes[name]], None if missing is None else missing[0])
-
-    def missing(self, rows: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.bool_] | None:
-        """Where wholes are missing, [names, n]; None: nowhere."""
-        if not rows[:, self._bits :].any():
-            return None
-        made = np.empty((len(names), len(rows)), np.bool_)
-        for place, name in enumerate(names):
-            word, bit = divmod(self._order[name], _BITS)
-            made[place] = (rows[:, self._bits + word] >> bit) & 1
-        return made
-
-
-def _kind(dtype: Type) -> str:
-    if dtype.is_float:
-        return "float"
-    return "whole" if dtype.name in ("int64", "timestamp", "bool") else "object"
+    def hold(self, q: int, epoch: int) -> bool:
+        """Whether all of them hold at q under an epoch."""
+        low, high, epochs = self.columns[: EPOCH + 1]
+        if not np.maximum.reduce(low) <= q < np.minimum.reduce(high):
+            return False
+        return np.count_nonzero(epochs == epoch) == len(epochs)
 
 
 @dataclass
-class Rows:
-    """Rows of n candidates: cells [n, width], objects [n, k], the float32 matrix [n, m] of the model's columns."""
+class _Table:
+    """Rows as they were put, the index of those that count, and what they were read from.
 
-    cells: NDArray[np.int64]
-    objects: NDArray[np.object_]
-    matrix: NDArray[np.float32]
+    index: places by key, as the bytes of an intp: joined they are an array without a number made for each. A row is
+    written before the index knows it and never again, so that readers need no lock.
+    """
 
-    def replace(self, places: NDArray[np.intp], rows: Rows, among: NDArray[np.intp]) -> None:
-        """Put rows `among` those of `rows` at places."""
-        self.cells[places] = rows.cells[among]
-        self.objects[places] = rows.objects[among]
-        self.matrix[places] = rows.matrix[among]
+    rows: Rows
+    used: NDArray[np.int64]
+    index: dict[Hashable, bytes] = field(default_factory=dict)
+    tokens: list[Any] = field(default_factory=list)
 
 
 class ItemStore:
-    """Rows by key, the least recently used going first beyond `size`; for several threads.
-
-    The lock is held while rows are found, copied out or copied in, never while they are computed.
-    """
+    """Rows by key, the least recently used going first beyond `size`; for several threads."""
 
     def __init__(self, cells: Cells, objects: int, columns: int, size: int) -> None:
         """objects: Python objects of a row; columns: width of the float32 matrix."""
         self.size = size
         self._cells = cells
-        self._index: dict[Hashable, int] = {}
-        self._keys: list[Hashable] = []
-        self._tokens: list[Any] = []
-        self._used = np.zeros(0, np.int64)
-        self._rows = Rows(
-            np.zeros((0, cells.width), np.int64), np.empty((0, objects), np.object_), np.zeros((0, columns), np.float32)
-        )
-        self._buffers = Buffers()
+        self._shape = (objects, columns)
+        self._table = self._make(_FIRST)
+        self._recent: tuple[tuple[Sequence[Hashable], _Table, Found], ...] = ()
         self._tick = 0
         self._lock = threading.Lock()
 
-    def find(self, keys: Sequence[Hashable], q: int, epoch: int) -> tuple[Rows, NDArray[np.bool_] | None, list[Any]]:
-        """Copies of the rows of keys, which of them hold at q under an epoch (None: all), and what the others read.
+    def find(self, keys: Sequence[Hashable], q: int, epoch: int) -> tuple[Found, NDArray[np.bool_] | None, list[Any]]:
+        """The rows of keys, which of them hold at q under an epoch (None: all), and what the others were read from.
 
         A row that does not hold is anything; its token is None where the key is not known.
         """
-        n = len(keys)
-        columns = self._rows.matrix.shape[1]
-        cells = self._buffers.take((n, self._cells.width), np.int64)
-        matrix = self._buffers.take((n, columns), np.float32)
-        with self._lock:
-            held = self._rows
-            if not self._keys:
-                found = Rows(cells, np.empty((n, held.objects.shape[1]), np.object_), matrix)
-                matrix[:] = 0
-                return found, np.zeros(n, np.bool_), [None] * n
-            known = True
-            try:
-                places = itemgetter(*keys)(self._index) if n > 1 else (self._index[keys[0]],)
-            except KeyError:
-                known = False
-                places = tuple([self._index.get(key, -1) for key in keys])
-            at = np.array(places, np.intp)
-            held.cells.take(at, axis=0, out=cells, mode="clip")
-            held.matrix.take(at, axis=0, out=matrix, mode="clip")
-            found = Rows(cells, held.objects.take(at, axis=0, mode="clip"), matrix)
-            self._tick += 1
-            self._used[at] = self._tick
-            tokens: list[Any] = []
-            good = None
-            span = cells[:, :SPAN]
-            if not (
-                known
-                and int(span[:, LOW].max()) <= q < int(span[:, HIGH].min())
-                and bool((span[:, EPOCH] == epoch).all())
-            ):
-                good = (span[:, LOW] <= q) & (q < span[:, HIGH]) & (span[:, EPOCH] == epoch) & (at >= 0)
-                tokens = [
-                    None if ok or place < 0 else self._tokens[place] for ok, place in zip(good, places, strict=True)
-                ]
+        table = self._table
+        self._tick += 1
+        for known, of, found in self._recent:
+            if of is table and known == keys and found.hold(q, epoch):
+                table.used[found.places] = self._tick
+                return found, None, []
+        places, complete = _places(table.index, keys)
+        found = Found.at(table.rows, places)
+        if complete:
+            table.used[places] = self._tick
+            if found.hold(q, epoch):
+                self._recent = ((keys, table, found), *self._recent[: _RECENT - 1])
+                return found, None, []
+        low, high, epochs = found.columns[: EPOCH + 1]
+        good = (low <= q) & (q < high) & (epochs == epoch) & (places >= 0)
+        tokens = [
+            None if ok or place < 0 else table.tokens[place] for ok, place in zip(good, places.tolist(), strict=True)
+        ]
         return found, good, tokens
 
     def put(self, keys: Sequence[Hashable], rows: Rows, tokens: Sequence[Any]) -> None:
         """Keep rows of distinct keys with what they were read from."""
         with self._lock:
-            self._grow(len(keys))
-            places = np.array([self._place(key) for key in keys], np.intp)
-            held = self._rows
-            held.cells[places] = rows.cells
-            held.objects[places] = rows.objects
-            held.matrix[places] = rows.matrix
+            table = self._room(keys)
+            start = len(table.tokens)
+            places = np.arange(start, start + len(keys))
+            table.rows.write(slice(start, start + len(keys)), rows)
             self._tick += 1
-            self._used[places] = self._tick
-            for place, token in zip(places.tolist(), tokens, strict=True):
-                self._tokens[place] = token
+            table.used[places] = self._tick
+            table.tokens += tokens
+            for key, place in zip(keys, places, strict=True):
+                before = table.index.get(key)
+                table.index[key] = place.tobytes()
+                if before is not None:
+                    table.tokens[_place(before)] = None
+
+    def prove(self, keys: Sequence[Hashable], tokens: Sequence[Any], epoch: int) -> None:
+        """Let rows that were read from the very same hold under another epoch, too."""
+        with self._lock:
+            table = self._table
+            for key, token in zip(keys, tokens, strict=True):
+                packed = table.index.get(key)
+                if packed is not None and table.tokens[place := _place(packed)] == token:
+                    table.rows.first[place, EPOCH] = epoch
 
     @property
     def entries(self) -> int:
         """Rows held."""
-        return len(self._index)
+        return len(self._table.index)
 
     @property
     def bytes(self) -> int:
         """Bytes of the arrays, of the index and of what tells whether a row is still good."""
-        held = self._rows
-        arrays = held.cells.nbytes + held.objects.nbytes + held.matrix.nbytes + self._used.nbytes
-        last = next(reversed(self._tokens), None) or ()  # another thread may be putting rows
-        token = sys.getsizeof(last) + 49 * len(last)
-        return arrays + sys.getsizeof(self._index) + len(self._keys) * (64 + token)
+        table = self._table
+        last = next((token for token in reversed(table.tokens) if token), ())
+        held = sys.getsizeof(last) + 49 * len(last)
+        return table.rows.nbytes + table.used.nbytes + sys.getsizeof(table.index) + len(table.index) * (96 + held)
 
-    def _place(self, key: Hashable) -> int:
-        place = self._index.get(key)
-        if place is None:
-            place = self._index[key] = len(self._keys)
-            self._keys.append(key)
-            self._tokens.append(None)
-        return place
+    def _make(self, room: int) -> _Table:
+        return _Table(self._cells.rows(room, *self._shape), np.zeros(room, np.int64))
 
-    def _grow(self, more: int) -> None:
-        """Room for so many more rows; beyond the size the rows used last stay, a tenth less than the size."""
-        wanted = len(self._keys) + more
-        if wanted > max(self.size, more) and self._keys:
-            self._evict(max(0, min(self.size * 9 // 10, self.size - more)))
-            wanted = len(self._keys) + more
-        capacity = len(self._used)
-        if wanted <= capacity:
-            return
-        room = max(_FIRST, wanted, min(2 * capacity, max(self.size, wanted)))
-        held = self._rows
-        self._rows = Rows(_longer(held.cells, room), _longer(held.objects, room), _longer(held.matrix, room))
-        self._used = _longer(self._used, room)
-
-    def _evict(self, left: int) -> None:
-        count = len(self._keys)
-        stay = np.sort(np.argsort(-self._used[:count], kind="stable")[:left])
-        held = self._rows
-        for array in (held.cells, held.objects, held.matrix, self._used):
-            array[: len(stay)] = array[stay]
-        held.objects[len(stay) : count] = None
-        self._keys = [self._keys[place] for place in stay]
-        self._tokens = [self._tokens[place] for place in stay]
-        self._index = {key: place for place, key in enumerate(self._keys)}
+    def _room(self, keys: Sequence[Hashable]) -> _Table:
+        """The table, with room for more rows; beyond the size the rows used last stay, a tenth less than the size."""
+        table, more = self._table, len(keys)
+        entries = len(table.index) + sum(key not in table.index for key in keys)
+        full = entries > max(self.size, more)
+        if not full and len(table.tokens) + more <= len(table.used):
+            return table
+        left = max(0, min(self.size * 9 // 10, self.size - more)) if full else len(table.index)
+        names = list(table.index)
+        places, _ = _places(table.index, names)
+        stay = np.sort(np.argsort(-table.used[places], kind="stable")[:left])
+        wanted = len(stay) + more
+        made = self._make(wanted + wanted // 4 + _FIRST)
+        made.rows.write(slice(0, len(stay)), table.rows.take(places[stay]))
+        made.used[: len(stay)] = table.used[places[stay]]
+        made.tokens = [table.tokens[place] for place in places[stay]]
+        made.index = {names[old]: np.intp(new).tobytes() for new, old in enumerate(stay)}
+        self._table = made
+        self._recent = ()
+        return made
 
 
-def _longer(array: NDArray[Any], room: int) -> NDArray[Any]:
-    made = (
-        np.empty((room, *array.shape[1:]), array.dtype)
-        if array.dtype == object
-        else np.zeros((room, *array.shape[1:]), array.dtype)
-    )
-    made[: len(array)] = array
-    return made
+_UNKNOWN = np.intp(-1).tobytes()
+
+
+def _places(index: dict[Hashable, bytes], keys: Sequence[Hashable]) -> tuple[NDArray[np.intp], bool]:
+    """Places of keys, -1 for those that are not there, and whether all are."""
+    if len(keys) < 2:
+        packed: Sequence[bytes] = [index.get(key, _UNKNOWN) for key in keys]
+        return np.frombuffer(b"".join(packed), np.intp), _UNKNOWN not in packed
+    try:
+        return np.frombuffer(b"".join(itemgetter(*keys)(index)), np.intp), True
+    except KeyError:
+        return np.frombuffer(b"".join([index.get(key, _UNKNOWN) for key in keys]), np.intp), False
+
+
+def _place(packed: bytes) -> int:
+    return int.from_bytes(packed, sys.byteorder)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from saima.features.online.buffers import Buffers
 from saima.features.online.extraction import plain_column, repeated
 from saima.features.online.item_rows import as_float32
 from saima.features.online.vector.columns import from_series
@@ -33,6 +34,7 @@ class Filling:
         known = set(shared)
         self._shared = _runs([(place, place, name) for place, name in enumerate(columns) if name in known])
         self._pairs = _runs([(row, self.places[name], name) for row, name in enumerate(program.narrow)])
+        self.buffers = Buffers()
         self._hard = [name for name in program.hard if name in self.places]
 
     def fill(self, matrix: NDArray[np.float32], pairs: Pairs, types: dict[str, Type]) -> None:
@@ -77,7 +79,7 @@ class PairValues:
         """See Values."""
         filling = self._filling
         if self._matrix is None:
-            self._matrix = self._kept.rows.matrix
+            self._matrix = self._kept.matrix(filling.buffers)
             with np.errstate(all="ignore"):  # what float32 does not hold is infinite, as in every other cast to it
                 filling.fill(self._matrix, self._pairs, self.types)
         if names == filling.columns:

@@ -7,7 +7,8 @@ import random
 import numpy as np
 
 from saima.features.online.buffers import Buffers
-from saima.features.online.item_store import EPOCH, HIGH, LOW, Cells, ItemStore, Rows
+from saima.features.online.item_cells import EPOCH, HIGH, LOW, Cells, Rows
+from saima.features.online.item_store import Found, ItemStore
 from saima.features.online.vector.values import Vector
 from saima.features.types import FLOAT64, INT64
 
@@ -15,13 +16,17 @@ CELLS = Cells({"x": FLOAT64, "n": INT64}, ["x"], ["n"])
 
 
 def rows(values: list[float], epoch: int = 1, low: int = 0, high: int = 100) -> Rows:
-    cells = np.zeros((len(values), CELLS.width), np.int64)
-    cells[:, LOW], cells[:, HIGH], cells[:, EPOCH] = low, high, epoch
-    CELLS.put(cells, "x", Vector(np.array(values)))
-    CELLS.put(cells, "n", Vector(np.array(values).astype(np.int64), np.array([value < 0 for value in values])))
-    objects = np.empty((len(values), 1), np.object_)
-    objects[:, 0] = [f"o{value}" for value in values]
-    return Rows(cells, objects, np.array(values, np.float32)[:, None])
+    made = CELLS.rows(len(values), 1, 1)
+    made.first[:, LOW], made.first[:, HIGH], made.first[:, EPOCH] = low, high, epoch
+    CELLS.put(made, "x", Vector(np.array(values)))
+    CELLS.put(made, "n", Vector(np.array(values).astype(np.int64), np.array([value < 0 for value in values])))
+    made.objects[:, 0] = [f"o{value}" for value in values]
+    made.matrix[:, 0] = values
+    return made
+
+
+def column(found: Found, name: str) -> Vector:
+    return CELLS.get(found.rows, found.places, name)
 
 
 def test_rows_are_found_under_their_epoch_and_within_their_span() -> None:
@@ -33,11 +38,11 @@ def test_rows_are_found_under_their_epoch_and_within_their_span() -> None:
     store.put(["a", "b"], rows([1.0, -2.0]), ["ta", "tb"])
     found, good, _ = store.find(["b", "a", "b"], 5, 1)
     assert good is None
-    assert CELLS.get(found.cells, "x").values.tolist() == [-2.0, 1.0, -2.0]
-    missing = CELLS.get(found.cells, "n").missing
+    assert column(found, "x").values.tolist() == [-2.0, 1.0, -2.0]
+    missing = column(found, "n").missing
     assert missing is not None
     assert missing.tolist() == [True, False, True]
-    assert found.objects[:, 0].tolist() == ["o-2.0", "o1.0", "o-2.0"]
+    assert found.rows.objects[found.places, 0].tolist() == ["o-2.0", "o1.0", "o-2.0"]
     for q, epoch in ((100, 1), (-1, 1), (5, 2)):
         _, good, tokens = store.find(["a", "c", "b"], q, epoch)
         assert good is not None
@@ -60,13 +65,13 @@ def test_beyond_the_size_the_rows_used_last_stay() -> None:
         found, good, _ = store.find([*keys, -1], 5, 1)
         assert good is not None
         assert good.tolist() == [True] * len(keys) + [False]
-        assert CELLS.get(found.cells, "x").values[:-1].tolist() == values
+        assert column(found, "x").values[:-1].tolist() == values
         assert store.entries <= 50
     found, good, _ = store.find(list(range(300)), 5, 1)
     assert good is not None
     assert good.sum() == store.entries
     for key in np.flatnonzero(good).tolist():
-        assert CELLS.get(found.cells, "x").values[key] == held[key]
+        assert column(found, "x").values[key] == held[key]
     assert store.bytes > 0
 
 
@@ -90,3 +95,32 @@ def test_a_buffer_comes_back_when_the_last_reference_is_gone() -> None:
     seen = [buffers.take((20, 4), np.float32) for _ in range(12)]
     assert not any(np.shares_memory(a, b) for place, a in enumerate(seen) for b in seen[:place])
     assert len(buffers.take((100, 4), np.float32)) == 100
+
+
+def test_rows_found_stay_what_they_were_while_others_are_put() -> None:
+    store = ItemStore(CELLS, 1, 1, 40)
+    store.put(["a", "b"], rows([1.0, 2.0]), ["ta", "tb"])
+    found, _, _ = store.find(["a", "b"], 5, 1)
+    for number in range(300):
+        store.put(["a", f"c{number}"], rows([number + 10.0, 0.0]), [f"t{number}", "t"])
+    assert column(found, "x").values.tolist() == [1.0, 2.0]
+    assert found.rows.objects[found.places, 0].tolist() == ["o1.0", "o2.0"]
+    assert column(store.find(["a"], 5, 1)[0], "x").values.tolist() == [309.0]
+
+
+def test_the_same_keys_again_are_held_to_their_span_and_epoch() -> None:
+    store = ItemStore(CELLS, 1, 1, 100)
+    store.put(["a", "b"], rows([1.0, 2.0]), ["ta", "tb"])
+    for _ in range(3):
+        assert store.find(["a", "b"], 5, 1)[1] is None
+    assert store.find(["a", "b"], 100, 1)[1] is not None
+    assert store.find(["a", "b"], 5, 2)[1] is not None
+    store.prove(["a", "b"], ["ta", "other"], 2)
+    _, good, tokens = store.find(["a", "b"], 5, 2)
+    assert good is not None
+    assert good.tolist() == [True, False]
+    assert tokens == [None, "tb"]
+    store.put(["b"], rows([3.0], epoch=2), ["tc"])
+    found, good, _ = store.find(["a", "b"], 5, 2)
+    assert good is None
+    assert column(found, "x").values.tolist() == [1.0, 3.0]
