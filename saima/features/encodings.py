@@ -94,11 +94,14 @@ def decoded(column: pl.Series, dtype: str) -> pl.Series:
         foreign = column.dtype == pl.String or (wanted.is_list and struct and not _holds_structs(wanted))
     if not foreign:
         return column
-    values = [
-        {pair["key"]: pair["value"] for pair in value} if isinstance(value, list) else value
-        for value in column.to_list()
-    ]
-    return series(column.name, [None if value != value else decoder.decode(value) for value in values], wanted)
+    if column.dtype.is_nested():
+        values = [value and {pair["key"]: pair["value"] for pair in value} for value in column.to_list()]
+        return series(column.name, [decoder.decode(value) for value in values], wanted)
+    distinct = column.unique()  # what repeats, as text of a few tags does, is decoded once
+    values = [None if value != value else decoder.decode(value) for value in distinct.to_list()]
+    places = distinct.to_frame("value").with_row_index("place")
+    found = column.to_frame("value").join(places, on="value", how="left", nulls_equal=True, maintain_order="left")
+    return series(column.name, values, wanted).gather(found.get_column("place"))
 
 
 def _holds_structs(dtype: Type) -> bool:
