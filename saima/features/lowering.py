@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from saima.errors import SaimaError
-from saima.features.nodes import Call, Column, Constant, Node
+from saima.features.nodes import Call, Column, Constant, Node, constant
 from saima.features.types import TIMESTAMP, Type, to_frame_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from saima.features.operators.base import Lowering
+    from saima.features.stages import Computed
 
 _SAFE_BITS = {"float64": 1000.0, "float32": 126.0}
 
@@ -22,8 +26,20 @@ def lower(node: Node, columns: Mapping[str, str] | None = None, *, tame: bool = 
     columns: name of the column that already holds a node, by the node's key. tame: the frame has no NaN, no infinity
     and no float beyond 2**100, so that checks which can then never fail are left out; the values are the same.
     """
-    expr, dirty = _lower(node, columns or {}, tame)
-    return _clean(expr) if dirty else expr
+    lowerer = Lowerer(columns or {}, tame=tame)
+    return lowerer.checked(lowerer.raw(node)).expr
+
+
+def with_default(expr: pl.Expr, feature: Computed) -> pl.Expr:
+    """The expression with the feature's default where it is missing."""
+    return expr if feature.default is None else expr.fill_null(default_of(feature))
+
+
+def default_of(feature: Computed) -> pl.Expr:
+    """Literal of a feature's default."""
+    if feature.default == []:
+        return empty_list(feature.dtype)
+    return literal(constant(feature.default, feature.dtype))
 
 
 def literal(node: Constant) -> pl.Expr:
@@ -43,41 +59,89 @@ def empty_list(dtype: Type) -> pl.Expr:
     return pl.lit(pl.Series([[]], dtype=dtype.polars)).first()
 
 
-def _clean(expr: pl.Expr) -> pl.Expr:
+@dataclass(frozen=True)
+class Lowered:
+    """An expression of a node.
+
+    dirty: NaN and infinities stand where the value is missing; `Lowerer.checked` puts nulls there. plain: a column or
+    a literal, free to refer to. step: the first step in which the columns that it refers to are there.
+    """
+
+    expr: pl.Expr
+    dirty: bool = False
+    plain: bool = False
+    step: int = 0
+
+
+class Lowerer:
+    """Lowers nodes, each to one expression: what an operator refers to twice is written twice."""
+
+    def __init__(self, columns: Mapping[str, str], *, tame: bool) -> None:
+        self._columns = columns
+        self.tame = tame
+
+    def raw(self, node: Node) -> Lowered:
+        """A node, its own result perhaps not checked."""
+        if node.key in self._columns:
+            return Lowered(pl.col(self._columns[node.key]), plain=True)
+        if isinstance(node, Constant):
+            return Lowered(literal(node), plain=True)
+        if isinstance(node, Column):
+            return self.column(node)
+        if not isinstance(node, Call):
+            raise SaimaError(f"'{node.key}' cannot be computed")
+        return self._call(node)
+
+    def checked(self, found: Lowered) -> Lowered:
+        """Null instead of what is not finite."""
+        if not found.dirty:
+            return found
+        held = self.hold(found)
+        return Lowered(finite(held.expr), step=held.step)
+
+    def column(self, node: Column) -> Lowered:
+        """A column, missing where it is NaN."""
+        expr = _present(node, self.tame)
+        return Lowered(expr, plain=expr.meta.is_column())
+
+    def hold(self, found: Lowered) -> Lowered:
+        """The expression as it is best referred to more than once."""
+        return found
+
+    def arguments(self, found: list[Lowered], _node: Call, _run: Lowering, /) -> list[Lowered]:
+        """Arguments as the call's lowering is best given them."""
+        return found
+
+    def _call(self, node: Call) -> Lowered:
+        operator = node.operator
+        found = [self.raw(arg) for arg in node.args]
+        found = found if operator.propagates else [self.checked(one) for one in found]
+        unchecked = node.type.is_float and any(one.dirty for one in found)
+        bounded = self.tame and node.type.is_float and node.bits <= _SAFE_BITS[node.type.name]
+        run = operator.unchecked if operator.unchecked and (unchecked or bounded) else operator.lower
+        if not node.mapped:
+            found = self.arguments(found, node, run)
+        step = max((one.step for one in found), default=0)
+        exprs = [one.expr for one in found]
+        if node.mapped:
+            return Lowered(_mapped(node, exprs), step=step)
+        expr = run(node, *exprs)
+        if node.type.name == "list" and not operator.hidden:
+            return Lowered(expr.fill_null(empty_list(node.type)), step=step)
+        return Lowered(expr, unchecked or (operator.finite and node.type.is_float and not bounded), step=step)
+
+
+def finite(expr: pl.Expr) -> pl.Expr:
+    """Null where an expression is not finite."""
     return pl.when(expr.is_finite()).then(expr)
 
 
-def _lower(node: Node, columns: Mapping[str, str], tame: bool) -> tuple[pl.Expr, bool]:
-    if node.key in columns:
-        return pl.col(columns[node.key]), False
-    if isinstance(node, Constant):
-        return literal(node), False
-    if isinstance(node, Column):
-        return _column(node, tame), False
-    if not isinstance(node, Call):
-        raise SaimaError(f"'{node.key}' cannot be computed")
-    operator = node.operator
-    exprs: list[pl.Expr] = []
-    unchecked = False
-    for arg in node.args:
-        expr, dirty = _lower(arg, columns, tame)
-        exprs.append(_clean(expr) if dirty and not operator.propagates else expr)
-        unchecked = unchecked or (dirty and operator.propagates and node.type.is_float)
-    if node.mapped:
-        return _mapped(node, exprs), False
-    expr = operator.lower(node, *exprs)
-    if node.type.name == "list" and not operator.hidden:
-        return expr.fill_null(empty_list(node.type)), False
-    may_overflow = operator.finite and node.type.is_float and not (tame and node.bits <= _SAFE_BITS[node.type.name])
-    return expr, unchecked or may_overflow
-
-
-def _column(node: Column, tame: bool) -> pl.Expr:
+def _present(node: Column, tame: bool) -> pl.Expr:
     expr = pl.col(node.name)
     if node.feature:
         return expr
     if node.type.is_float:
-        return expr if tame else expr.fill_nan(None)
+        return expr if tame else pl.when(expr.is_not_nan()).then(expr)
     if node.type.is_list and node.type.of.is_float:
         return expr.list.eval(pl.element().fill_nan(None))
     if node.type.name == "map" and node.type.of.is_float:
@@ -91,5 +155,5 @@ def _mapped(node: Call, exprs: list[pl.Expr]) -> pl.Expr:
     at = node.names.index(operator.maps or "")
     inner = operator.lower(node, *exprs[:at], pl.element(), *exprs[at + 1 :])
     if operator.finite and node.type.of.is_float:
-        inner = _clean(inner)
+        inner = finite(inner)
     return exprs[at].list.eval(inner).fill_null(empty_list(node.type))

@@ -50,6 +50,7 @@ class Operator:
 
     name: as in expressions. kinds: kind of each parameter. returns: type, or rule on the bound call.
     lower: (call, *exprs) -> expression; arguments arrive coerced and without NaN.
+    unchecked: as `lower`, without a check of its own of what does not fit, where that is known to fit or checked later.
     nulls: 'pass' gives null where an argument is missing, 'own' leaves that to the operator (its lowering too).
     finite: a float result that is not finite becomes null. propagates: what is not finite stays so through it
     (arithmetic), so the check may wait. maps: parameter over whose elements the operator maps if it gets a list.
@@ -68,6 +69,7 @@ class Operator:
     kinds: dict[str, str]
     returns: Type | Rule
     lower: Lowering
+    unchecked: Lowering | None = None
     nulls: Literal["pass", "own"] = "pass"
     finite: bool = True
     propagates: bool = False
@@ -116,6 +118,7 @@ def operator(
     returns: str | Rule,
     lower: Lowering,
     name: str | None = None,
+    unchecked: Lowering | None = None,
     nulls: Literal["pass", "own"] = "pass",
     finite: bool = True,
     propagates: bool = False,
@@ -147,6 +150,7 @@ def operator(
             kinds=dict(kinds),
             returns=parse_type(returns) if isinstance(returns, str) else returns,
             lower=lower,
+            unchecked=unchecked,
             nulls=nulls,
             finite=finite,
             propagates=propagates,

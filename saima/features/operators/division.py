@@ -2,6 +2,7 @@
 
 Polars divides a column of floats by a scalar by multiplying with the scalar's reciprocal, which differs from IEEE
 division in the last bit of up to one value in ten; in a frame of one row it divides. By a column it always divides.
+A column that holds one value throughout counts as a scalar, and whether an expression gives one depends on the data.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import polars as pl
 
 
 def ratio(a: pl.Expr, b: pl.Expr | float) -> pl.Expr:
-    """a / b of floats, correctly rounded; null where either is null.
+    """a / b of floats for b other than 0, correctly rounded; null where either is null.
+
+    The divisor varies with the dividend, by nothing. Where that is infinite the result is not finite either way.
 
     >>> values = pl.Series("x", [7.7, 8.1, 9.3])
     >>> values.to_frame().select(ratio(pl.col("x"), 3.0)).to_series().to_list() == [7.7 / 3.0, 8.1 / 3.0, 9.3 / 3.0]
     True
     """
-    return a / (b + pl.int_range(pl.len()) * 0.0)
+    return a / (b + a * 0.0)
