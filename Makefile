@@ -5,7 +5,7 @@ DAYS ?= 14
 ALGORITHM ?= flight_delay
 export UV_PYTHON_DOWNLOADS = never
 BIN := .venv/bin
-PARALLEL := -n auto --dist loadfile
+PARALLEL := -n auto --dist loadgroup
 
 .PHONY: help up demo test test-all check format lock bench-features clean
 help: ## this list
