@@ -39,7 +39,7 @@ class Found:
         low, high, epochs = self.columns[: EPOCH + 1]
         if not np.maximum.reduce(low) <= q < np.minimum.reduce(high):
             return False
-        return np.count_nonzero(epochs == epoch) == len(epochs)
+        return bool(np.count_nonzero(epochs == epoch) == len(epochs))
 
 
 @dataclass

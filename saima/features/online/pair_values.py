@@ -41,7 +41,7 @@ class Filling:
         """Write the shared and the crossed columns of a matrix [n, columns]."""
         for _, columns, names in self._shared:
             values = [pairs.shared[name] for name in names]
-            matrix[:, columns] = [np.nan if value is None else value for value in values]
+            matrix[:, columns] = np.array([np.nan if value is None else value for value in values]).astype(np.float32)
         for rows, columns, _ in self._pairs:
             matrix[:, columns] = pairs.narrow[rows].T
         for name in self._hard:

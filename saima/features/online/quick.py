@@ -10,6 +10,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -143,26 +144,56 @@ def closure(node: Node, cells: Mapping[str, int]) -> Closure:
     if node.type.element is not None or node.mapped:
         return _listed(node, args)
     run = _bound(node)
-    passes = node.operator.nulls == "pass"
-    single = node.type.name == "float32"
-    floating = node.type.is_float
-    finite = node.operator.finite
+    found = _present(run, args) if node.operator.nulls == "pass" else _any(run, args)
+    if not node.type.is_float:
+        return found
+    return _to_float(found, narrow if node.type.name == "float32" else _finite if node.operator.finite else float)
+
+
+_FAULTS = (ValueError, ZeroDivisionError, OverflowError)
+"""What a reference raises outside its domain."""
+
+
+def _any(run: Callable[..., Any], args: list[Closure]) -> Closure:
+    def call(row: list[Any]) -> Any:
+        try:
+            return run(*[arg(row) for arg in args])
+        except _FAULTS:
+            return None
+
+    return call
+
+
+def _present(run: Callable[..., Any], args: list[Closure]) -> Closure:
+    """A call that null passes through."""
+    if len(args) == 1:
+        only = args[0]
+
+        def one(row: list[Any]) -> Any:
+            value = only(row)
+            if value is None:
+                return None
+            try:
+                return run(value)
+            except _FAULTS:
+                return None
+
+        return one
 
     def call(row: list[Any]) -> Any:
         values = [arg(row) for arg in args]
-        if passes and None in values:
+        if None in values:
             return None
         try:
-            result = run(values)
-        except (ValueError, ZeroDivisionError, OverflowError):
+            return run(*values)
+        except _FAULTS:
             return None
-        if result is None or not floating:
-            return result
-        if single:
-            return narrow(result)
-        return None if finite and not math.isfinite(result) else float(result)
 
     return call
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
 def _listed(node: Call, args: list[Closure]) -> Closure:
@@ -195,12 +226,12 @@ def _to_float(run: Closure, convert: Callable[[float], float | None]) -> Closure
     return cast
 
 
-def _bound(node: Call) -> Callable[[list[Any]], Any]:
+def _bound(node: Call) -> Callable[..., Any]:
     """The reference with its constants bound, taking the arguments in the call's order."""
     reference, constants, names = node.operator.reference, node.constants, node.names
     parameters = node.operator.parameters.values()
     variadic = any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters)
     plain = [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     if variadic or list(names) == plain[: len(names)]:
-        return lambda values: reference(*values, **constants)
-    return lambda values: reference(**dict(zip(names, values, strict=True)), **constants)
+        return partial(reference, **constants) if constants else reference
+    return lambda *values: reference(**dict(zip(names, values, strict=True)), **constants)

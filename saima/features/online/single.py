@@ -41,9 +41,10 @@ class Single:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        inputs = plan.input_types()
-        self._inputs = [(name, _converter(dtype)) for name, dtype in inputs.items()]
         features = {feature.name: feature for feature in plan.computed}
+        read = {node.name for one in plan.computed for node in walk(one.node) if isinstance(node, Column)}
+        inputs = {name: dtype for name, dtype in plan.input_types().items() if name in read}
+        self._inputs = [(name, _converter(dtype), dtype.is_float, _nests(dtype)) for name, dtype in inputs.items()]
         depths = _Depths(features)
         cells = {name: place for place, name in enumerate(inputs)}
         roots = {node.key: node for feature in plan.computed for node in _inexact(feature.node)}
@@ -66,15 +67,17 @@ class Single:
     def evaluate(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
         """Features of a row of inputs, as a frame holds them or as a request brings them; an absent input is missing.
 
-        Whether the row is tame comes with them: no NaN, no infinity, no float beyond 2**100.
+        Whether what they read is tame comes with them: no NaN, no infinity, no float beyond 2**100.
         """
         get = row.get
         cells: list[Any] = []
-        for name, convert in self._inputs:
+        for name, convert, floating, nested in self._inputs:
             value = get(name)
-            cells.append(value if value is None or convert is None else convert(value))
-        if not all(_is_tame(cell) for cell in cells):
-            return self._evaluate_wild(row), False
+            if value is not None and convert is not None:
+                value = convert(value)
+                if (floating and not -_TAME <= value <= _TAME) or (nested and not _is_tame(value)):
+                    return self._evaluate_wild(row), False
+            cells.append(value)
         cells.extend([None] * (self._size - len(cells)))
         for level in self._levels:
             if level.exprs:
@@ -173,6 +176,10 @@ def _converter(dtype: Type) -> Callable[[Any], Any] | None:
     if dtype.element is not None:
         return lambda value: _plain(value, dtype)
     return None
+
+
+def _nests(dtype: Type) -> bool:
+    return dtype.element is not None
 
 
 def _single(value: float) -> float:

@@ -64,15 +64,18 @@ class Program:
         with np.errstate(all="ignore"):
             for level in self._tame if tame else self._wild:
                 level.run(pairs)
-            if tame:
-                infinite = np.isinf(pairs.narrow)
-                if np.count_nonzero(infinite):
-                    for level in self._tame:
-                        level.clean(pairs.narrow, infinite)
-            if self._defaults is not None:
-                missing = np.isnan(pairs.narrow)
-                if np.count_nonzero(missing):
-                    np.copyto(pairs.narrow, self._defaults, where=missing)
+            if np.count_nonzero(np.isfinite(pairs.narrow)) < pairs.narrow.size:
+                self._replace(pairs.narrow, tame)
+
+    def _replace(self, narrow: NDArray[np.float32], tame: bool) -> None:
+        """Make what is not finite missing where that was put off, and what is missing the default."""
+        if tame:
+            infinite = np.isinf(narrow)
+            if np.count_nonzero(infinite):
+                for level in self._tame:
+                    level.clean(narrow, infinite)
+        if self._defaults is not None:
+            np.copyto(narrow, self._defaults, where=np.isnan(narrow))
 
     def _load(self, leaves: list[Leaf]) -> Compute:
         dtype = leaves[0].node.type
