@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
 from saima.errors import SaimaError
 from saima.features.declaration import Request
+from saima.features.encodings import encoded
+from saima.features.types import Type, parse_type
 
 
 class Questions:
@@ -17,20 +20,20 @@ class Questions:
     """
 
     def __init__(self, declared: Request, candidates: pl.DataFrame | None = None) -> None:
-        self._fields = list(declared.fields)
-        self._user = list(declared.user)
+        self._fields = types_of(declared.fields)
+        self._user = types_of(declared.user)
         self._items: dict[tuple[Any, ...], list[dict[str, Any]]] | None = None
         self._chosen_by: list[str] = []
         if declared.items is None:
             return
         if candidates is None:
             raise SaimaError("requests rank items, and the recording names no candidates")
-        fields = list(dict.fromkeys(["item_id", *declared.items.fields]))
+        fields = {"item_id": parse_type("string"), **types_of(declared.items.fields)}
         self._chosen_by = [name for name in candidates.columns if name not in fields]
         self._items = {}
         for row in candidates.iter_rows(named=True):
             chosen = tuple(row[name] for name in self._chosen_by)
-            self._items.setdefault(chosen, []).append({name: row[name] for name in fields})
+            self._items.setdefault(chosen, []).append(sent(row, fields))
 
     def candidates(self, rows: pl.DataFrame) -> pl.DataFrame | None:
         """Candidates of each row: trace, its key, and item; None where the algorithm ranks nothing."""
@@ -49,9 +52,22 @@ class Questions:
 
     def ask(self, row: dict[str, Any]) -> dict[str, Any]:
         """`request`, and `user` and `items` where the algorithm has them."""
-        asked: dict[str, Any] = {"request": {name: row[name] for name in self._fields}}
+        asked: dict[str, Any] = {"request": sent(row, self._fields)}
         if self._user:
-            asked["user"] = {name: row[name] for name in self._user}
+            asked["user"] = sent(row, self._user)
         if self._items is not None:
             asked["items"] = self._items.get(tuple(row[name] for name in self._chosen_by), [])
         return asked
+
+
+def types_of(fields: Mapping[str, str]) -> dict[str, Type]:
+    """Types of declared fields."""
+    return {name: parse_type(dtype) for name, dtype in fields.items()}
+
+
+def sent(row: Mapping[str, Any], fields: Mapping[str, Type]) -> dict[str, Any]:
+    """The fields of a row as JSON brings them; delimited text is sent as it is."""
+    return {
+        name: row[name] if isinstance(row[name], str | float) else encoded(row[name], dtype)
+        for name, dtype in fields.items()
+    }

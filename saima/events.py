@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -113,8 +114,28 @@ def to_table(topic: Topic, events: list[Event], appended: int) -> pa.Table:
 
 def to_table_frame(topic: Topic, frame: pl.DataFrame, appended: int) -> pa.Table:
     """Rows of one topic (envelope but `appended`, and the fields) as an Arrow table in the topic's schema."""
-    columns = frame.with_columns(appended=pl.lit(appended, pl.Int64)).select(topic.schema.names)
-    return columns.to_arrow().cast(topic.schema)
+    schema = topic.schema
+    rows = frame.with_columns(appended=pl.lit(appended, pl.Int64)).select(schema.names).to_arrow()
+    columns = [_cast(column.combine_chunks(), field.type) for column, field in zip(rows.columns, schema, strict=True)]
+    return pa.table(columns, schema=schema)
+
+
+def _cast(column: Any, dtype: Any) -> pa.Array:
+    """A column of a frame in a topic's type; Arrow itself makes no map of a list of entries."""
+    if pa.types.is_map(dtype):
+        entries, starts = column.values, _starts(column)
+        return pa.MapArray.from_arrays(
+            starts, entries.field(0).cast(pa.string()), _cast(entries.field(1), dtype.item_type)
+        )
+    if pa.types.is_list(dtype) and pa.types.is_nested(dtype.value_type):
+        return pa.ListArray.from_arrays(_starts(column), _cast(column.values, dtype.value_type))
+    return column.cast(dtype)
+
+
+def _starts(column: Any) -> pa.Array:
+    """Where each list of a column begins, null for a missing one, and where the last one ends."""
+    missing = np.append(column.is_null().to_numpy(zero_copy_only=False), False)
+    return pa.array(column.offsets.to_numpy(), pa.int32(), mask=missing)
 
 
 def stamp(table: pa.Table, appended: int) -> pa.Table:

@@ -13,6 +13,8 @@ import polars as pl
 from saima.errors import DeclarationError, Place, SaimaError
 from saima.events import Topic, arrow_type
 from saima.features.declaration import Declaration
+from saima.features.encodings import decoded_rows
+from saima.features.origins import read_declaration
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Recording:
 
     module: ModuleType
     datasets: Path
+    folder: Path
 
     @property
     def history_start(self) -> int:
@@ -43,7 +46,7 @@ class Recording:
 
     @cached_property
     def events(self) -> dict[str, pl.LazyFrame]:
-        """Events by topic: key, type, time (int64 ms UTC), seq, id and the topic's fields.
+        """Events by topic: key, type, time (int64 ms UTC), seq, id and the topic's fields, in the form of frames.
 
         Raises SaimaError naming the dataset that is missing.
         """
@@ -51,7 +54,16 @@ class Recording:
             found: dict[str, pl.LazyFrame] = self.module.recorded_events(self.datasets)
         except FileNotFoundError as error:
             raise SaimaError(str(error)) from error
-        return found
+        declared, _ = read_declaration(
+            self.folder / "algorithm.yaml",
+            self.folder.parent / "shared",
+            f"algorithms/{self.folder.name}/algorithm.yaml",
+        )
+        sources = declared.sources
+        return {
+            topic: decoded_rows(rows, sources[topic].fields) if topic in sources else rows
+            for topic, rows in found.items()
+        }
 
     @cached_property
     def candidates(self) -> pl.LazyFrame | None:
@@ -82,7 +94,7 @@ def load_recording(folder: Path, datasets: Path) -> Recording:
     missing = [name for name in ("recorded_events", "HISTORY_START", "HISTORY_END") if not hasattr(module, name)]
     if missing:
         raise DeclarationError(f"{', '.join(missing)} must be defined here", Place(str(path), 1, 1))
-    return Recording(module, Path(datasets))
+    return Recording(module, Path(datasets), folder)
 
 
 def load_private(path: Path, name: str) -> ModuleType:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -83,17 +84,10 @@ def decoded(column: pl.Series, dtype: str) -> pl.Series:
 
     What is in that form already stays; whole numbers are a decimal's digits.
     """
+    if not is_foreign(column.dtype, dtype):
+        return column
     decoder = Decoder(dtype)
     wanted = decoder.type
-    if not decoder.needed or column.dtype == pl.Null:
-        return column
-    if wanted.is_decimal:
-        foreign = column.dtype == pl.String or column.dtype.is_float()
-    else:
-        struct = isinstance(column.dtype, pl.List) and isinstance(column.dtype.inner, pl.Struct)
-        foreign = column.dtype == pl.String or (wanted.is_list and struct and not _holds_structs(wanted))
-    if not foreign:
-        return column
     if column.dtype.is_nested():
         values = [value and {pair["key"]: pair["value"] for pair in value} for value in column.to_list()]
         return series(column.name, [decoder.decode(value) for value in values], wanted)
@@ -102,6 +96,44 @@ def decoded(column: pl.Series, dtype: str) -> pl.Series:
     places = distinct.to_frame("value").with_row_index("place")
     found = column.to_frame("value").join(places, on="value", how="left", nulls_equal=True, maintain_order="left")
     return series(column.name, values, wanted).gather(found.get_column("place"))
+
+
+def decoded_rows(rows: pl.LazyFrame, fields: Mapping[str, str]) -> pl.LazyFrame:
+    """Rows of a source, whose fields have these types, with every column as `decoded` gives it."""
+    known = rows.collect_schema()
+    foreign = {name: dtype for name, dtype in fields.items() if name in known and is_foreign(known[name], dtype)}
+    return rows.with_columns(
+        pl.col(name).map_batches(
+            partial(decoded, dtype=dtype), return_dtype=parse_type(dtype).polars, is_elementwise=True
+        )
+        for name, dtype in foreign.items()
+    )
+
+
+def encoded(value: Any, dtype: Type) -> Any:
+    """A value of a frame as JSON brings it: the inverse of decoding, for decimals of at most 53 bits.
+
+    >>> encoded([{"key": "a", "value": 125}], parse_type("map<string,decimal(2)>"))
+    {'a': 1.25}
+    """
+    if value is None:
+        return None
+    if dtype.name == "map":
+        return {pair["key"]: encoded(pair["value"], dtype.of) for pair in value}
+    if dtype.is_list:
+        return [encoded(item, dtype.of) for item in value]
+    return value / 10**dtype.size if dtype.is_decimal and dtype.size else value
+
+
+def is_foreign(held: pl.DataType, dtype: str) -> bool:
+    """Whether a column of a frame is in another form than the one that frames hold a field of this type in."""
+    wanted = parse_type(dtype)
+    if held == pl.Null or not (wanted.element is not None or wanted.is_decimal):
+        return False
+    if held == pl.String or wanted.is_decimal:
+        return held == pl.String or held.is_float()
+    pairs = isinstance(held, pl.List) and isinstance(held.inner, pl.Struct)
+    return wanted.is_list and pairs and not _holds_structs(wanted)
 
 
 def _holds_structs(dtype: Type) -> bool:

@@ -37,3 +37,10 @@ def test_candidates_of_every_request_are_counted_from() -> None:
 def test_a_ranking_without_candidates_is_refused() -> None:
     with pytest.raises(SaimaError, match="names no candidates"):
         Questions(RANKING)
+
+
+def test_lists_maps_and_decimals_are_sent_as_json_has_them() -> None:
+    fields = {"tags": "list<string>", "seen": "map<string,int64>", "price": "decimal(2)", "text": "list<string>"}
+    row = {"tags": ["a"], "seen": [{"key": "x", "value": 1}], "price": 125, "text": "a\x1db"}
+    sent = {"tags": ["a"], "seen": {"x": 1}, "price": 1.25, "text": "a\x1db"}
+    assert Questions(Request(fields=fields)).ask(row) == {"request": sent}

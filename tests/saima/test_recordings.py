@@ -8,8 +8,14 @@ import polars as pl
 import pytest
 
 from saima.errors import SaimaError
+from saima.events import to_table_frame
+from saima.features import load
+from saima.features.backfill import backfill
 from saima.features.declaration import Declaration, Feature, Items, Request
-from saima.recordings import load_recording, with_candidates
+from saima.host.collector import Collector
+from saima.recordings import load_recording, topics, with_candidates
+from saima.settings import Settings
+from saima.stores import open_log
 
 RANKING = Declaration(
     algorithm="shelf",
@@ -57,3 +63,64 @@ def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
     assert found.candidates is None
     with pytest.raises(SaimaError, match="data is empty"):
         found.events  # noqa: B018  it is read when it is asked for
+
+
+FORMS = """
+algorithm: forms
+sources:
+  seen:
+    key: user
+    fields:
+      user: string
+      tags: {type: list<string>, items: ","}
+      counts: {type: "map<string,int64>", items: ";", pair: "="}
+      place: {type: "vector<float64,2>", items: ","}
+      price: decimal(2)
+request:
+  fields: {user: string, tags: {type: list<string>, items: ","}}
+tables:
+  last: {source: seen, key: user}
+aggregates:
+  spent: {from: seen, key: user, value: price, measures: [sum], windows: [1h]}
+features:
+  hits: {value: "hit('b', last.tags)", dtype: int64}
+  total: {value: "lookup(last.counts, tags)", dtype: float64}
+  norm: {value: "l2_norm(last.place)", dtype: float64}
+  bill: {value: spent.sum_1h, dtype: decimal(2)}
+"""
+RECORDED = """
+import polars as pl
+HISTORY_START, HISTORY_END = 0, 10
+ROWS = {
+    "user": ["u", "u", "v"], "tags": ["a,b", "", None], "counts": ["a=1;b=2;c", "x=what", None],
+    "place": ["3.0,4.0", "1,2,3", None], "price": [1.25, None, float("nan")],
+}
+def recorded_events(datasets):
+    place = pl.int_range(3)
+    envelope = dict(key="user", type=pl.lit("seen"), time=place + 1, seq=place, id=place.cast(pl.String))
+    return {"seen": pl.LazyFrame(ROWS).with_columns(**envelope)}
+"""
+
+
+def test_text_is_decoded_alike_for_the_stream_for_serving_and_for_backfill(tmp_path: Path) -> None:
+    folder = tmp_path / "forms"
+    folder.mkdir()
+    (folder / "algorithm.yaml").write_text(FORMS)
+    (folder / "sources.py").write_text(RECORDED)
+    algorithm = load(folder)
+    recording = load_recording(folder, tmp_path)
+    (topic,) = topics(algorithm.declaration).values()
+    streamed = to_table_frame(topic, recording.events["seen"].collect(), 9)
+    log = open_log(Settings(home=tmp_path / "home"))
+    rows = [{name: None if value != value else value for name, value in row.items()} for row in
+            pl.DataFrame(recording.module.ROWS).to_dicts()]  # fmt: skip
+    events = [{"type": "seen", "time": at + 1, "seq": at, "id": str(at), "payload": row} for at, row in enumerate(rows)]
+    Collector(log, algorithm.declaration.sources, lambda: 9).collect({"events": events})
+    (segment,) = log.read({0: 0}, 10)
+    assert segment.table.cast(streamed.schema).equals(streamed)
+    assert streamed.column("counts").to_pylist() == [[("a", 1), ("b", 2), ("c", None)], [("x", None)], None]
+
+    asked = pl.LazyFrame({"time": [1, 3, 9], "user": ["u", "u", "v"], "tags": ["a,b,z", "", "a"]})
+    wanted = [(1, 1, 3.0, 5.0, None), (3, 0, None, None, 125), (9, 0, None, None, None)]
+    for given in (recording.events, recording.module.recorded_events(tmp_path), {"seen": pl.LazyFrame(streamed)}):
+        assert backfill(algorithm, asked, given).collect().rows() == wanted
