@@ -127,6 +127,11 @@ def _lower_cast(call: Call, x: pl.Expr) -> pl.Expr:
     return _convert(x, call.arg("x").type, call.type)
 
 
+def _lower_unchecked(call: Call, x: pl.Expr) -> pl.Expr:
+    narrows = call.arg("x").type == FLOAT64 and call.type == FLOAT32
+    return x.cast(pl.Float32) if narrows else _lower_cast(call, x)
+
+
 def _convert(x: pl.Expr, source: Type, target: Type) -> pl.Expr:
     if source == target or source.name == "null":
         return x if source == target else x.cast(target.polars)
@@ -183,8 +188,8 @@ def _cast_bits(call: Call) -> float:
 
 
 @operator(
-    x="any", dtype="constant", returns=_target, lower=_lower_cast, propagates=True, finite=False, bits=_cast_bits,
-    exact=True, vector=kernels.cast, counted="nulls",
+    x="any", dtype="constant", returns=_target, lower=_lower_cast, unchecked=_lower_unchecked, propagates=True,
+    finite=False, bits=_cast_bits, exact=True, vector=kernels.cast, counted="nulls",
 )  # fmt: skip
 def cast(x: Any, dtype: str) -> Any:
     """x as another type; a cast that fails is null and counted.

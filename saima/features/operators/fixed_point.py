@@ -62,7 +62,7 @@ def lower_to_decimal(x: pl.Expr, source: Type, scale: int) -> pl.Expr:
     size = product.abs()
     whole = size.floor()
     rounded = (whole + (size - whole >= 0.5).cast(pl.Float64)) * product.sign()
-    return pl.when(rounded.is_finite()).then(rounded).cast(pl.Int64, strict=False)
+    return rounded.cast(pl.Int64, strict=False)
 
 
 def lower_from_decimal(x: pl.Expr, scale: int, target: Type) -> pl.Expr:

@@ -208,7 +208,7 @@ def _haversine_lower(_: Call, lng1: pl.Expr, lat1: pl.Expr, lng2: pl.Expr, lat2:
     phi1, phi2 = lat1 * turn, lat2 * turn
     dphi, dlng = (phi2 - phi1) * 0.5, (lng2 * turn - lng1 * turn) * 0.5
     h = dphi.sin() * dphi.sin() + phi1.cos() * phi2.cos() * dlng.sin() * dlng.sin()
-    return 2.0 * _RADIUS * pl.when(h <= 1.0).then(h).when(h.is_not_nan()).then(1.0).sqrt().arcsin()
+    return 2.0 * _RADIUS * h.clip(upper_bound=1.0).sqrt().arcsin()
 
 
 @operator(lng1="float", lat1="float", lng2="float", lat2="float", returns="float64", lower=_haversine_lower)

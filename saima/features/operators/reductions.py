@@ -127,7 +127,7 @@ def _extreme_lower(call: Call, *xs: pl.Expr) -> pl.Expr:
 
 
 def _extreme_bits(call: Call) -> float:
-    return 63.0 if len(call.args) == 1 else max(arg.bits for arg in call.args)
+    return 63.0 if call.args[0].type.is_list and call.type.is_whole else max(arg.bits for arg in call.args)
 
 
 @operator(

@@ -36,6 +36,8 @@ def _clip_lower(call: Call, x: pl.Expr, low: pl.Expr, high: pl.Expr) -> pl.Expr:
         expr if arg.type == call.type else expr.cast(call.type.polars)
         for expr, arg in zip((x, low, high), call.args, strict=True)
     )
+    if all(isinstance(bound, Constant) and bound.value is not None for bound in (call.arg("low"), call.arg("high"))):
+        return x.clip(low, high)
     raised = pl.when(x < low).then(low).when(low.is_not_null()).then(x)
     return pl.when(raised > high).then(high).when(high.is_not_null()).then(raised)
 
