@@ -1,4 +1,4 @@
-"""Text of a plan: what it reads, stages, sides, shared subexpressions, what serving keeps, lineage."""
+"""Text of a plan: what it reads, what serving keeps, selects of a batch, shared subexpressions, stages, lineage."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def explain(algorithm: Declared) -> str:
-    """Readable account of an algorithm's plan: reads, how it is served, the selects in order, lineage."""
+    """Readable account of an algorithm's plan: reads, how it is served, how a batch is computed, stages, lineage."""
     plan, served = algorithm.plan, serving(algorithm)
     inputs = len(plan.input_schema())
     lines = [f"plan {plan.hash[:12]}: {len(plan.features)} features, {inputs} inputs, {len(plan.stages)} stages"]
-    lines += ["", "reads", *_reads(plan), "", "served", *_served(served), ""]
+    lines += ["", "reads", *_reads(plan), "", "served", *_served(served), "", "batch", *_batch(plan), ""]
     lines += ["shared subexpressions, each computed once", *_shared(plan)]
     for number, stage in enumerate(plan.stages):
-        lines += ["", f"stage {number} [{stage.side}]: {len(stage.names)} columns in one select"]
+        lines += ["", f"stage {number} [{stage.side}]: {len(stage.names)} columns"]
         lines += _stage(plan, stage, served)
     lines += ["", "lineage"]
     lines += [f"  {name} <- {', '.join(columns) or 'constants'}" for name, columns in plan.lineage.items()]
@@ -51,6 +51,16 @@ def _served(served: Serving) -> list[str]:
             f"  for each candidate, by NumPy in {len(served.kernels)} levels: {kernels} features",
             f"  for each candidate, by one Polars select: {len(served.select)} features",
         ]
+    return lines
+
+
+def _batch(plan: Plan) -> list[str]:
+    """Selects of a frame of inputs, one a step: what is checked or referred to more than once comes first."""
+    lines = []
+    for frame, steps in (("any frame", plan.steps), ("without NaN, infinities, huge floats", plan.tame_steps)):
+        sizes = ", ".join(str(len(exprs)) for exprs in steps.columns)
+        before = f"steps of {sizes} values that are checked or used twice, then " if sizes else ""
+        lines.append(f"  {frame}: {before}one select of {len(steps.final)} features")
     return lines
 
 

@@ -85,7 +85,8 @@ class Plan:
         return compile_quick(self.computed, self._inputs)
 
     @cached_property
-    def _tame_steps(self) -> Steps:
+    def tame_steps(self) -> Steps:
+        """How frames are computed that have no NaN, no infinity and no float beyond 2**100."""
         return compile_steps({feature.name: feature for feature in self.computed}, self.shared, tame=True)
 
     @cached_property
@@ -104,7 +105,7 @@ class Plan:
             if is_tame(rows):
                 return quick.evaluate(frame, rows)
         tamed = self._tamer.tamed(frame)
-        return self.steps.run(frame) if tamed is None else self._tame_steps.run(tamed)
+        return self.steps.run(frame) if tamed is None else self.tame_steps.run(tamed)
 
     def evaluate_lazy(self, inputs: pl.LazyFrame) -> pl.LazyFrame:
         """As `evaluate`, lazily."""
