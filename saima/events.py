@@ -10,6 +10,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from saima.errors import SaimaError
+
 ENVELOPE = ("key", "type", "time", "seq", "id", "appended")
 """Columns that every topic has; a source's fields stand beside them under their own names."""
 
@@ -113,21 +115,29 @@ def to_table(topic: Topic, events: list[Event], appended: int) -> pa.Table:
 
 
 def to_table_frame(topic: Topic, frame: pl.DataFrame, appended: int) -> pa.Table:
-    """Rows of one topic (envelope but `appended`, and the fields) as an Arrow table in the topic's schema."""
-    schema = topic.schema
+    """Rows of one topic (envelope but `appended`, and the fields) as an Arrow table in the topic's schema.
+
+    Raises SaimaError naming a column that is not of its declared type.
+    """
+    schema, columns = topic.schema, []
     rows = frame.with_columns(appended=pl.lit(appended, pl.Int64)).select(schema.names).to_arrow()
-    columns = [_cast(column.combine_chunks(), field.type) for column, field in zip(rows.columns, schema, strict=True)]
+    for column, wanted in zip(rows.columns, schema, strict=True):
+        try:
+            columns.append(_cast(column.combine_chunks(), wanted.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            held = frame.schema.get(wanted.name)
+            raise SaimaError(
+                f"events of '{topic.name}': '{wanted.name}' is {held}, declared {wanted.type}: {error}"
+            ) from error
     return pa.table(columns, schema=schema)
 
 
 def _cast(column: Any, dtype: Any) -> pa.Array:
     """A column of a frame in a topic's type; Arrow itself makes no map of a list of entries."""
-    if pa.types.is_map(dtype):
-        entries, starts = column.values, _starts(column)
-        return pa.MapArray.from_arrays(
-            starts, entries.field(0).cast(pa.string()), _cast(entries.field(1), dtype.item_type)
-        )
-    if pa.types.is_list(dtype) and pa.types.is_nested(dtype.value_type):
+    if pa.types.is_large_list(column.type) and pa.types.is_map(dtype):
+        keys, items = column.values.flatten()
+        return pa.MapArray.from_arrays(_starts(column), keys.cast(pa.string()), _cast(items, dtype.item_type))
+    if pa.types.is_large_list(column.type) and pa.types.is_list(dtype):
         return pa.ListArray.from_arrays(_starts(column), _cast(column.values, dtype.value_type))
     return column.cast(dtype)
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from saima.errors import SaimaError
-from saima.events import to_table_frame
+from saima.events import Topic, arrow_type, to_table_frame
 from saima.features import load
 from saima.features.backfill import backfill
 from saima.features.declaration import Declaration, Feature, Items, Request
@@ -124,3 +124,30 @@ def test_text_is_decoded_alike_for_the_stream_for_serving_and_for_backfill(tmp_p
     wanted = [(1, 1, 3.0, 5.0, None), (3, 0, None, None, 125), (9, 0, None, None, None)]
     for given in (recording.events, recording.module.recorded_events(tmp_path), {"seen": pl.LazyFrame(streamed)}):
         assert backfill(algorithm, asked, given).collect().rows() == wanted
+
+
+def test_a_recorded_field_of_another_type_is_named() -> None:
+    topic = Topic("seen", {"cents": arrow_type("int64"), "seen": arrow_type("map<string,map<string,int64>>")})
+    row = {"key": ["u"], "type": ["seen"], "time": [1], "seq": [0], "id": ["1"]}
+    nested = [{"key": "a", "value": [{"key": "b", "value": 2}]}]
+    found = to_table_frame(
+        topic,
+        pl.DataFrame(
+            {
+                **row,
+                "cents": [
+                    1.0,
+                ],
+                "seen": [nested],
+            }
+        ),
+        9,
+    )
+    assert found.select(["cents", "seen"]).to_pylist() == [{"cents": 1, "seen": [("a", [("b", 2)])]}]
+    for name, value, words in (
+        ("cents", 1.5, "'cents' is Float64, declared int64: "),
+        ("seen", "a:b", "'seen' is Str"),
+    ):
+        frame = pl.DataFrame({**row, "cents": [1], "seen": [nested], name: [value]})
+        with pytest.raises(SaimaError, match=f"^events of 'seen': {words}"):
+            to_table_frame(topic, frame, 9)
