@@ -17,6 +17,7 @@ from saima.features import Algorithm, load
 from saima.features.caches.tables import Caches
 from saima.features.extractor import Extractor
 from saima.features.lookups import row_sources
+from saima.features.windows import groups
 from saima.host.host import Host
 from saima.host.lease import Loaded
 from saima.host.meter import prometheus
@@ -25,7 +26,7 @@ from saima.host.source import RegistrySource
 from saima.routing.deployment import configure, refresh
 from saima.stores import open_online
 from saima.stores.interfaces import OnlineStore
-from saima.streams.tiles import RowEngine
+from saima.streams.tiles import RowEngine, TileEngine
 
 NOW = 1_364_774_400_000
 STALL = """
@@ -40,6 +41,14 @@ tables:
 features:
   cost: {value: price.price, dtype: float32, default: 100.0}
   known: {value: "is_null(name.label)", dtype: bool}
+"""
+
+SALES = """
+algorithm: toy
+sources: {sold: {key: item_id, fields: {item_id: string}}}
+request: {fields: {x: float64, item_id: string}}
+aggregates: {sales: {from: sold, key: item_id, measures: [count], windows: [1h]}}
+features: {cost: {value: sales.count_1h, dtype: int64, default: 100}}
 """
 
 
@@ -166,6 +175,39 @@ def test_a_table_that_is_down_costs_no_answer_and_no_record(rig: Any, algorithm:
     assert [record["degraded"] for record in records] == [[], [], ["price"], ["price", "name"], []]
     assert [record["features"]["cost"] for record in records] == [[7.5], [7.5], [100.0], [100.0], [7.5]]
     assert records[2]["rows"] == {"price": [None], "name": [[NOW, None, 1]]}
+
+
+def test_windows_that_are_down_are_their_defaults_and_come_back(rig: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "algorithms" / "toy"
+    folder.mkdir(parents=True)
+    (folder / "algorithm.yaml").write_text(SALES)
+    algorithm = load(folder)
+    (group,) = groups(algorithm.declaration)
+    online = open_online(0, rig.settings, writer=True)
+    engine = TileEngine([group])
+    engine.process_batch(pl.DataFrame({"time": [NOW, NOW + 1], "seq": [0, 1], "item_id": ["a", "a"]}), "sold")
+    with online.write() as txn:
+        txn.put_many(group.table, [(key, data) for _, key, data in engine.changes()])
+        txn.set_position({0: 1})
+    faulty = Faulty(online)
+    host = _serve(rig, algorithm, faulty)
+
+    def ask(time: int) -> tuple[list[float], list[str]]:
+        body = {"algorithm": "toy", "request": {"x": 1.0, "item_id": "a"}, "time": NOW + time}
+        answer = host.predict(body)
+        return answer["scores"], answer["degraded"]
+
+    assert ask(1) == ([1.0], [])
+    faulty.down = {group.table}
+    assert ask(2) == ([100.0], ["sales"])
+    faulty.down = set()
+    assert ask(3) == ([2.0], [])
+    status = host.status()
+    assert status["counts"] == {"answers": 3, "degraded": 1}
+    (told,) = [row for row in status["caches"] if row["table"] == "sales"]
+    assert told["results"]["failed"] == 1
+    assert told["error"] == f"'{group.table}' is down"
+    online.close()
 
 
 def _serve(rig: Any, algorithm: Algorithm, online: Any) -> Host:

@@ -11,7 +11,9 @@ import pytest
 
 from saima.errors import StoreError
 from saima.events import JOURNAL, JOURNAL_TOPIC, Event, to_table
+from saima.features import load
 from saima.features.declaration import Declaration
+from saima.features.extractor import Extractor
 from saima.stores import open_online
 from saima.worker import Worker
 
@@ -134,6 +136,11 @@ def test_a_field_whose_type_changes_upstream_is_named_and_loses_only_what_does_n
     assert accepted["seconds"].to_list() == [12, None, 14, 3, None, None, 4, 5]
     assert accepted["id"].to_list() == ["1.0", "1.2", "1.3", "2.0", "3.1", "4.1", "5.0", "5.1"]
     worker.close()
+    online = open_online(0, home.settings)
+    served = Extractor(load(home.algorithms / "shop"), online).extract({"shop": "s0", "item": "i"}, None, None, B + 10)
+    assert served.degraded == []
+    assert served.features.select("views_1h", "last_seconds").rows() == [(20 + 5, 14.0)]
+    online.close()
 
 
 def test_a_table_whose_stored_type_differs_keeps_the_rows_waiting_and_names_the_column(home: Home) -> None:
