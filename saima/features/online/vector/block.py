@@ -66,7 +66,7 @@ class Block:
         trees = [unit.tree for unit in units if unit.tree is not None]
         if deferred and all(isinstance(tree, Branch) and _narrows(tree.call) for tree in trees):
             trees = [tree.args[0] for tree in trees if isinstance(tree, Branch)]
-        self._compute = self._compile(trees, load, deferred)
+        self.compute = self._compile(trees, load, deferred)
         self._floating = _type(trees[0]).is_float
         self._defaults = _defaults(units)
 
@@ -86,10 +86,9 @@ class Block:
         return lambda _: constant
 
     def run(self, values: Any, n: int) -> Vector:
-        """Values of the units [k, n], with their defaults; if deferred, float64 without them."""
-        computed = self._compute(values)
-        found = Vector(computed) if self._floating else computed
-        return found if self.deferred else self._defaulted(found, (len(self.units), n))
+        """Values of the units [k, n], with their defaults; of a deferred block `compute` gives float64 without them."""
+        found = self.compute(values)
+        return self._defaulted(Vector(found) if self._floating else found, (len(self.units), n))
 
     def _defaulted(self, found: Vector, size: tuple[int, int]) -> Vector:
         values, missing = found

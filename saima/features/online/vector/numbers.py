@@ -47,10 +47,12 @@ def round_half_away(_: Call) -> Bound:
 def clip(call: Call) -> Bound:
     """x, not below low and not above high."""
     wanted = dtype_of(call.type)
+    mixed = any(arg.type != call.type for arg in call.args)
     known = [isinstance(arg, Constant) or call.type == INT64 for arg in call.args[1:]]
 
     def kernel(x: Array, low: Array, high: Array) -> Array:
-        x, low, high = (part.astype(wanted, copy=False) for part in (x, low, high))
+        if mixed:
+            x, low, high = (part.astype(wanted, copy=False) for part in (x, low, high))
         below = some(x < low)
         raised = x if below is None else np.where(below, low, x)
         above = some(raised > high)

@@ -47,7 +47,11 @@ class Program:
         self._wild = [_Level(units, self._load, None, self.narrow) for units in order]
         self.hard = [unit.name for level in self._tame for unit in level.hard]
         self._picks = [(kind, _pick(names), _TYPES[kind]) for kind, names in self._slots.items() if names]
-        self._defaults = _narrow_defaults([split.units[name] for name in self.narrow])
+        units = [split.units[name] for name in self.narrow]
+        late = np.array([[name in deferred] for name in self.narrow], np.bool_)
+        self._defaults = _defaults(units, deferred)
+        wholes = all(unit.name in deferred or not unit.dtype.is_float for unit in units)
+        self._floats = None if wholes else late  # what is not finite among wholes is missing, and has no default
         self._buffers = Buffers()
 
     def _deferred(self, split: Split) -> frozenset[str]:
@@ -64,18 +68,17 @@ class Program:
         with np.errstate(all="ignore"):
             for level in self._tame if tame else self._wild:
                 level.run(pairs)
-            if np.count_nonzero(np.isfinite(pairs.narrow)) < pairs.narrow.size:
-                self._replace(pairs.narrow, tame)
+            if tame and self._late:
+                self._settle(pairs.narrow)
 
-    def _replace(self, narrow: NDArray[np.float32], tame: bool) -> None:
-        """Make what is not finite missing where that was put off, and what is missing the default."""
-        if tame:
-            infinite = np.isinf(narrow)
-            if np.count_nonzero(infinite):
-                for level in self._tame:
-                    level.clean(narrow, infinite)
-        if self._defaults is not None:
-            np.copyto(narrow, self._defaults, where=np.isnan(narrow))
+    def _settle(self, narrow: NDArray[np.float32]) -> None:
+        """Give what was put off its default where it is missing, or not finite."""
+        gaps = np.isfinite(narrow)
+        np.logical_not(gaps, out=gaps)
+        if self._floats is not None:
+            gaps &= self._floats
+        if np.count_nonzero(gaps):
+            np.copyto(narrow, self._defaults, where=gaps)
 
     def _load(self, leaves: list[Leaf]) -> Compute:
         dtype = leaves[0].node.type
@@ -150,6 +153,7 @@ class _Level:
             (
                 Block(members, load, tame=deferred is not None, deferred=members[0].name in late),
                 _rows([places[unit.name] for unit in members]) if members[0].name in places else None,
+                list(enumerate(unit.name for unit in members)),
             )
             for members in shapes.values()
         ]
@@ -158,21 +162,18 @@ class _Level:
         self._leaves = list({leaf.name: leaf for unit in self.hard for leaf in unit.leaves}.values())
 
     def run(self, pairs: Pairs) -> None:
-        for block, rows in self._blocks:
+        for block, rows, names in self._blocks:
+            if block.deferred:
+                pairs.narrow[rows] = block.compute(pairs)
+                continue
             values, missing = found = block.run(pairs, pairs.n)
             if rows is not None:
                 pairs.narrow[rows] = values if missing is None else np.where(missing, np.float32(np.nan), values)
-            if not block.deferred:
-                pairs.found.update((unit.name, (found, row)) for row, unit in enumerate(block.units))
+            for row, name in names:
+                pairs.found[name] = found, row
         if self.hard:
             made = self._frame(pairs).select_seq(self._exprs)
             pairs.columns.update(zip((unit.name for unit in self.hard), made.iter_columns(), strict=True))
-
-    def clean(self, narrow: NDArray[np.float32], infinite: NDArray[np.bool_]) -> None:
-        """Make what is not finite missing where the check was put off."""
-        for block, rows in self._blocks:
-            if block.deferred:
-                narrow[rows] = np.where(infinite[rows], np.float32(np.nan), narrow[rows])
 
     def _frame(self, pairs: Pairs) -> pl.DataFrame:
         columns = [pl.Series("", np.zeros(pairs.n, np.int8))]
@@ -232,9 +233,8 @@ def _stack(vectors: list[Vector]) -> Vector:
     return Vector(values, np.stack([nowhere if vector.missing is None else vector.missing for vector in vectors]))
 
 
-def _narrow_defaults(units: list[Unit]) -> NDArray[np.float32] | None:
-    """Defaults of float32 units [units, 1]; NaN where there is none, or where it is in place already."""
-    found = [np.nan if u.computed is None or u.computed.default is None else u.computed.default for u in units]
-    late = [value if unit.dtype.name == "float32" else np.nan for value, unit in zip(found, units, strict=True)]
-    made = np.array(late, np.float64).astype(np.float32)[:, None]
-    return None if np.isnan(made).all() else made
+def _defaults(units: list[Unit], deferred: frozenset[str]) -> NDArray[np.float32]:
+    """Defaults of the deferred units [units, 1]; NaN of the others, and where there is none."""
+    found = [unit.computed.default if unit.name in deferred and unit.computed else None for unit in units]
+    plain = np.array([[np.nan if default is None else default] for default in found], np.float64)
+    return plain.reshape(-1, 1).astype(np.float32)
