@@ -3,9 +3,10 @@
     python bench/features/online.py [--candidates N ...] [--rounds N] [--out FILE]
 
 40 features are of items, 20 of the user, 40 of both; half of them read windows. The items' rows are kept from earlier
-requests, their state is unchanged; each request is another user's and asks for other candidates. The select is
-written by hand, without the language's rules, and is given its frame of inputs ready made. One thread. JSON on stdout:
-microseconds of wall clock and of the thread's CPU.
+requests, their state is unchanged; each request is another user's and asks for other candidates (`us`) or for the
+same as the last (`same_candidates_us`), brought anew. The select is written by hand, without the language's rules,
+and is given its frame of inputs ready made. One thread. JSON on stdout: microseconds of wall clock and of the
+thread's CPU.
 """
 
 from __future__ import annotations
@@ -211,6 +212,12 @@ def measure(algorithm: Algorithm, online: OnlineStore, count: int, rounds: int) 
         found = extractor.extract({}, user, items, END + 1_000 + number)
         return found.matrix(names)
 
+    copies = [[dict(item) for item in asked[0][1]] for _ in range(8)]
+
+    def again(number: int) -> Any:
+        found = extractor.extract({}, asked[number][0], copies[number % 8], END + 1_000 + number)
+        return found.matrix(names)
+
     frame = extractor.inputs({}, asked[0][0], asked[0][1], END + 1_000)
     exprs = [with_default(lower(one.node), one).alias(one.name) for one in algorithm.plan.computed]
     wanted = frame.select(exprs)
@@ -229,6 +236,7 @@ def measure(algorithm: Algorithm, online: OnlineStore, count: int, rounds: int) 
         "candidates": count,
         "features": len(names),
         "us": first,
+        "same_candidates_us": timed(again, rounds),
         "one_select_us": timed(lambda _: frame.select(plain).to_numpy(), max(rounds // 4, 20)),
         "lowered_select_us": timed(lambda _: frame.select(exprs), 20),
         "cold_ms_2000_items": round(cold * 1000, 1),
