@@ -94,8 +94,10 @@ class Candidates:
         fresh = FreshColumns(items, row.items or None, self._inputs, self._fields)
         pairs = Pairs(len(items), shared, kept, fresh)
         tame = tame and not (self.items is not None and self.items.wild) and fresh.tame(self._program.fresh)
-        self._program.run(pairs, tame=tame)
-        return PairValues(self._types, pairs, kept, self._filling)
+        with np.errstate(all="ignore"):  # a kernel's infinity or NaN is no fault
+            self._program.run(pairs, tame=tame)
+            once = self._filling.once(shared)
+        return PairValues(self._types, pairs, kept, self._filling, once)
 
     def _key_fields(self, plan: Plan, names: Iterable[str]) -> dict[str, Type]:
         """Fields that an item's key is made of: the keys of what is read, and texts that features read."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,11 +37,17 @@ class Filling:
         self.buffers = Buffers()
         self._hard = [name for name in program.hard if name in self.places]
 
-    def fill(self, matrix: NDArray[np.float32], pairs: Pairs, types: dict[str, Type]) -> None:
+    def once(self, shared: Mapping[str, Any]) -> list[NDArray[np.float32]]:
+        """The shared columns' one row, by run; what float32 does not hold is infinite, as in every other cast to it."""
+        rows = [[shared[name] for name in names] for _, _, names in self._shared]
+        return [np.array([np.nan if one is None else one for one in row]).astype(np.float32) for row in rows]
+
+    def fill(
+        self, matrix: NDArray[np.float32], once: list[NDArray[np.float32]], pairs: Pairs, types: dict[str, Type]
+    ) -> None:
         """Write the shared and the crossed columns of a matrix [n, columns]."""
-        for _, columns, names in self._shared:
-            values = [pairs.shared[name] for name in names]
-            matrix[:, columns] = np.array([np.nan if value is None else value for value in values]).astype(np.float32)
+        for (_, columns, _), row in zip(self._shared, once, strict=True):
+            matrix[:, columns] = row
         for rows, columns, _ in self._pairs:
             matrix[:, columns] = pairs.narrow[rows].T
         for name in self._hard:
@@ -64,8 +70,12 @@ def _runs(found: list[tuple[int, int, str]]) -> list[tuple[slice, slice, list[st
 class PairValues:
     """Features of n candidates."""
 
-    def __init__(self, types: dict[str, Type], pairs: Pairs, kept: KeptRows, filling: Filling) -> None:
+    def __init__(
+        self, types: dict[str, Type], pairs: Pairs, kept: KeptRows, filling: Filling, once: list[NDArray[np.float32]]
+    ) -> None:
+        """once: the shared columns' row, as `filling` made it."""
         self.types = types
+        self._once = once
         self._pairs = pairs
         self._kept = kept
         self._filling = filling
@@ -80,8 +90,7 @@ class PairValues:
         filling = self._filling
         if self._matrix is None:
             self._matrix = self._kept.matrix(filling.buffers)
-            with np.errstate(all="ignore"):  # what float32 does not hold is infinite, as in every other cast to it
-                filling.fill(self._matrix, self._pairs, self.types)
+            filling.fill(self._matrix, self._once, self._pairs, self.types)
         if names == filling.columns:
             return self._matrix
         if all(name in filling.places for name in names):

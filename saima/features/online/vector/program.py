@@ -60,16 +60,15 @@ class Program:
         return frozenset(name for name in self.narrow if name not in needed and may_defer(split.units[name]))
 
     def run(self, pairs: Pairs, *, tame: bool) -> None:
-        """Compute all units; `tame`: no input is infinite, nor a float beyond 2**100."""
+        """Compute all units, NumPy's warnings off; `tame`: no input is infinite, nor a float beyond 2**100."""
         for kind, pick, wanted in self._picks:
             pairs.singles[kind] = _single(pick(pairs.shared), wanted)
         pairs.late = self._late if tame else {}
         pairs.narrow = self._buffers.take((len(self.narrow), pairs.n), np.float32)
-        with np.errstate(all="ignore"):
-            for level in self._tame if tame else self._wild:
-                level.run(pairs)
-            if tame and self._late:
-                self._settle(pairs.narrow)
+        for level in self._tame if tame else self._wild:
+            level.run(pairs)
+        if tame and self._late:
+            self._settle(pairs.narrow)
 
     def _settle(self, narrow: NDArray[np.float32]) -> None:
         """Give what was put off its default where it is missing, or not finite."""

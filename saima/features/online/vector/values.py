@@ -19,7 +19,7 @@ from saima.features.types import Type
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from saima.features.nodes import Call
+    from saima.features.nodes import Call, Node
     from saima.features.operators.base import Bound
 
 VECTOR_TYPES = frozenset({"int64", "float32", "float64", "bool", "timestamp"})
@@ -151,25 +151,31 @@ def _float_step(kernel: Bound, args: Sequence[Compute]) -> Compute:
 
 def _mixed_step(call: Call, kernel: Bound, args: Sequence[Compute]) -> Compute:
     """A step through which nulls pass, from or to what is no float."""
-    floating = [arg.type.is_float for arg in call.args]
-    present = [isinstance(arg, Constant) and arg.value is not None for arg in call.args]
+    vectors = [_with_missing(arg, node, call.type.is_float) for arg, node in zip(args, call.args, strict=True)]
+    is_float = call.type.is_float
 
     def run(values: Any) -> Any:
-        arrays = []
+        found = [vector(values) for vector in vectors]
+        result = kernel(*[array for array, _ in found])
         missing: NDArray[np.bool_] | None = None
-        for arg, is_float, is_present in zip(args, floating, present, strict=True):
-            found = arg(values)
-            if is_float:
-                arrays.append(found)
-                if not (is_present or call.type.is_float):
-                    missing = either(missing, some(np.isnan(found)))
-            else:
-                arrays.append(found.values)
-                missing = either(missing, found.missing)
-        result = kernel(*arrays)
-        if isinstance(result, Vector):
-            missing = either(missing, result.missing)
-            result = result.values
-        return nan_where(missing, result) if call.type.is_float else Vector(result, missing)
+        if type(result) is Vector:
+            result, missing = result
+        for _, mask in found:
+            missing = either(missing, mask)
+        return nan_where(missing, result) if is_float else Vector(result, missing)
 
     return run
+
+
+def _with_missing(arg: Compute, node: Node, to_float: bool) -> Compute:
+    """Values of an argument and where they are missing, unless NaN says so in the result, too."""
+    if not node.type.is_float:
+        return arg
+    if to_float or (isinstance(node, Constant) and node.value is not None):
+        return lambda values: (arg(values), None)
+
+    def found(values: Any) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        array = arg(values)
+        return array, some(np.isnan(array))
+
+    return found
