@@ -171,3 +171,14 @@ def labelled(samples: pl.DataFrame, spec: ModelSpec, extra: tuple[str, ...] = ()
     if rows.is_empty():
         raise SaimaError(f"model '{spec.name}': none of the {samples.height} samples has a label in '{spec.label}'")
     return rows
+
+
+def learned_rows(samples: pl.DataFrame, spec: ModelSpec) -> tuple[pl.DataFrame, pl.Series | None]:
+    """Labelled rows for trees, and the trace of each where the model ranks: rows of one trace then lie together.
+
+    Raises what `labelled` raises.
+    """
+    if spec.declaration.objective != "rank":
+        return labelled(samples, spec), None
+    rows = labelled(samples, spec, ("trace",)).sort("trace", maintain_order=True)
+    return rows, rows["trace"]

@@ -11,7 +11,7 @@ import polars as pl
 
 from saima.errors import SaimaError
 from saima.learning.elsewhere import made_elsewhere, named
-from saima.learning.model import Model, ModelSpec, Setting, labelled
+from saima.learning.model import Model, ModelSpec, Setting, learned_rows
 from saima.learning.tensors import Features, matrix
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 FILE = "model.txt"
 OBJECTIVES = {"regression": "regression", "binary": "binary", "rank": "lambdarank"}
-GROUP = "trace"
 DEFAULTS: dict[str, Setting] = {
     "rounds": 150,
     "leaves": 31,
@@ -73,16 +72,13 @@ class LightGBMTrainer:
         if spec.declaration.file:
             return opened(made_elsewhere(spec), spec.features)
         options = spec.options(DEFAULTS)
-        ranking = spec.declaration.objective == "rank"
-        rows = labelled(samples, spec, (GROUP,) if ranking else ())
-        if ranking:
-            rows = rows.sort(GROUP, maintain_order=True)
+        rows, traces = learned_rows(samples, spec)
         label = rows[spec.label].to_numpy()
         data = {
             "data": matrix(rows, spec.features),
-            "label": label.astype(np.int32) if ranking else label,
-            "weight": None if ranking else rows[spec.weight].to_numpy(),
-            "group": rows[GROUP].rle().struct.field("len").to_numpy() if ranking else None,
+            "label": label if traces is None else label.astype(np.int32),
+            "weight": rows[spec.weight].to_numpy() if traces is None else None,
+            "group": None if traces is None else traces.rle().struct.field("len").to_numpy(),
         }
         params = parameters(options, spec)
         if previous is not None:

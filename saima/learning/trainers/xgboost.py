@@ -11,7 +11,7 @@ import polars as pl
 
 from saima.errors import SaimaError
 from saima.learning.elsewhere import made_elsewhere, named
-from saima.learning.model import Model, ModelSpec, Setting, labelled
+from saima.learning.model import Model, ModelSpec, Setting, learned_rows
 from saima.learning.tensors import Features, matrix
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 FILE = "model.ubj"
 OBJECTIVES = {"regression": "reg:squarederror", "binary": "binary:logistic", "rank": "rank:ndcg"}
-GROUP = "trace"
 DEFAULTS: dict[str, Setting] = {
     "rounds": 150,
     "depth": 6,
@@ -70,17 +69,14 @@ class XGBoostTrainer:
         if spec.declaration.file:
             return opened(made_elsewhere(spec), spec.features)
         options = spec.options(DEFAULTS)
-        ranking = spec.declaration.objective == "rank"
-        rows = labelled(samples, spec, (GROUP,) if ranking else ())
-        if ranking:
-            rows = rows.sort(GROUP, maintain_order=True)
+        rows, traces = learned_rows(samples, spec)
         refreshing = previous is not None and options["increment"] == "refresh"
         binned = {} if refreshing else {"max_bin": int(options["bins"])}
         data = (xgboost.DMatrix if refreshing else xgboost.QuantileDMatrix)(
             matrix(rows, spec.features),
             label=rows[spec.label].to_numpy(),
-            weight=None if ranking else rows[spec.weight].to_numpy(),
-            qid=rows[GROUP].rle_id().to_numpy() if ranking else None,
+            weight=rows[spec.weight].to_numpy() if traces is None else None,
+            qid=None if traces is None else traces.rle_id().to_numpy(),
             feature_names=list(spec.features),
             nthread=int(options["threads"]),
             **binned,
