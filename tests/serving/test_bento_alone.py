@@ -41,7 +41,7 @@ def test_a_bento_serves_alone(row: BundleRow, tmp_path: Path) -> None:
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
             await_ready(client, process, tmp_path / "serve.log")
-            body = {"algorithm": "small", "trace": "one", "request": {"x": 1.0, "y": 2.0}}
+            body = {"algorithm": "small", "trace": "one", "request": {"x": 1.0, "y": 2.0, "colour": "red"}}
             answer = client.post("/v1/predict", json=body).raise_for_status().json()
         expected = Bundle.open(row.path).score(pl.DataFrame({"sum": [3.0], "big": [0]})).score
         assert answer["scores"] == pytest.approx(expected.tolist(), rel=1e-6)
