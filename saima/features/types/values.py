@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import struct
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from saima.features.types.decimals import digits_of, number_of
@@ -99,7 +98,7 @@ def _written(value: Any, dtype: Type) -> bool:
     return all(_written(item, dtype.of) for item in (value.values() if isinstance(value, dict) else value))
 
 
-_FLOAT32_BEYOND = 3.4028235677973366e38
+_FLOAT32 = struct.Struct("<f")
 
 
 def narrow(value: float) -> float | None:
@@ -108,9 +107,11 @@ def narrow(value: float) -> float | None:
     >>> narrow(0.1)
     0.10000000149011612
     """
-    if abs(value) >= _FLOAT32_BEYOND and abs(value) != math.inf:
+    try:
+        found: float = _FLOAT32.unpack(_FLOAT32.pack(value))[0]
+    except (OverflowError, struct.error):  # the latter of an integer beyond float64
         return None
-    return float(np.float32(value))
+    return found
 
 
 def to_frame_value(value: Any, dtype: Type) -> Any:
