@@ -1,7 +1,7 @@
 """One bundle a lineage: its models and everything around them, built as a Bento, held against its golden requests."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -15,6 +15,8 @@ from assets.recordings import DAY, Recording
 from assets.stores import Stores
 from saima.errors import SaimaError
 from saima.features import Algorithm
+from saima.features.encodings import encoded
+from saima.features.types import Type
 from saima.host.manifest import GOLDEN_INPUTS
 from saima.learning.increments import DataState
 from saima.recordings import with_candidates
@@ -97,7 +99,7 @@ def publish(algorithm: Algorithm, lineage: str, recording: Recording, training: 
         trained_at=training.started,
         golden=golden,
         parameters=[{}, *(arm.parameters for arm in arms if arm.parameters)],
-        warm_up=warm_up(golden),
+        warm_up=warm_up(golden, algorithm.plan.request_fields),
         evaluation=training.document(f"evaluation_{lineage}"),
         settings=stores.settings,
     )
@@ -130,24 +132,29 @@ def golden_inputs(algorithm: Algorithm, lineage: str, recording: Recording, stor
     return backfill(algorithm, requests, events, inputs=True).select(columns).collect()
 
 
-def warm_up(golden: pl.DataFrame) -> list[dict[str, Any]]:
-    """Bodies of the first two requests made of golden rows: request, user, items and the moment, timestamps in ms."""
+def warm_up(golden: pl.DataFrame, fields: Mapping[str, Type]) -> list[dict[str, Any]]:
+    """Bodies of the first two requests made of golden rows: request, user, items and the moment, timestamps in ms.
+
+    fields: types of the request's fields by column, as the plan has them.
+    """
     asked = golden.select(pl.col(r"^(request|user|item)\..*$")).with_columns(pl.selectors.datetime().dt.epoch("ms"))
     ranks = any(name.startswith("item.") for name in asked.columns)
     moments = asked.partition_by("request.time", maintain_order=True) if ranks else asked.iter_slices(1)
     bodies = []
     for rows in list(moments)[:2]:
-        request = _side(rows, "request")[0]
-        body: dict[str, Any] = {"time": request.pop("time"), "request": request}
-        if user := _side(rows, "user")[0]:
+        body: dict[str, Any] = {"time": rows["request.time"][0], "request": _side(rows, "request", fields)[0]}
+        if user := _side(rows, "user", fields)[0]:
             body["user"] = user
         if ranks:
-            body["items"] = _side(rows, "item")
+            body["items"] = _side(rows, "item", fields)
         bodies.append(body)
     return bodies
 
 
-def _side(rows: pl.DataFrame, side: str) -> list[dict[str, Any]]:
-    """One side's fields of each row by their own names; empty where there is none."""
-    names = {name: name.removeprefix(f"{side}.") for name in rows.columns if name.startswith(f"{side}.")}
-    return rows.select(list(names)).rename(names).to_dicts() if names else [{}]
+def _side(rows: pl.DataFrame, side: str, fields: Mapping[str, Type]) -> list[dict[str, Any]]:
+    """One side's fields of each row by their own names, as JSON brings them; empty where there is none."""
+    names = [name for name in rows.columns if name.startswith(f"{side}.") and name in fields]
+    return [
+        {name.removeprefix(f"{side}."): encoded(row[name], fields[name]) for name in names}
+        for row in rows.iter_rows(named=True)
+    ]
