@@ -1,0 +1,200 @@
+"""The pattern matcher: rules over standard events, as an engine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Literal, Self
+
+import polars as pl
+
+from saima.events import Event
+from saima.features.keys import key_text
+from saima.streams.engine import Change
+from saima.streams.matching import state
+from saima.streams.matching.batch import columns_of, relevant
+from saima.streams.matching.deployment import replace
+from saima.streams.matching.matches import Match, make_match, to_frame
+from saima.streams.matching.partition import Found, Partition, Rows
+from saima.streams.matching.rules import Compiled, RuleSet, Starts
+from saima.streams.matching.runs import Run
+from saima.streams.matching.timers import Timers
+
+InFlight = Literal["drain", "drop", "migrate"]
+BEGINNING = -(1 << 62)
+
+
+class Matcher:
+    """Matches a set of rules on events in order of (time, seq).
+
+    Events before the watermark come too late: they are counted and left out. Outputs that time causes (a ban that held,
+    a partial match that ran out) come from `advance` alone, ordered by deadline. `counters` are by rule and what
+    happened: `dropped` (partial matches over the limit), `long_loops`, `late`, `no_key`, `migrated`, `abandoned`.
+    """
+
+    rules: RuleSet
+
+    def __init__(self, rules: RuleSet) -> None:
+        self.watermark = BEGINNING
+        self.counters: Counter[tuple[str, str]] = Counter()
+        self.timers = Timers()
+        self.partitions: dict[tuple[str, ...], Partition] = {}
+        self.adopt(rules)
+
+    def process(self, event: Event) -> list[Match]:
+        """Matches that one event completes."""
+        if event.time < self.watermark:
+            self.counters["", "late"] += 1
+            return []
+        found: Found = []
+
+        def facts(_: int) -> dict[Any, Any]:
+            return {
+                **event.payload,
+                "key": event.key,
+                "type": event.type,
+                "time": event.time,
+                "seq": event.seq,
+                "id": event.id,
+            }
+
+        rows = Rows((event.type,), (event.time,), (event.id,), (event.seq,), facts)
+        for partition in self.partitions.values():
+            key = key_text([facts(0).get(name) for name in partition.fields]) if partition.fields else event.key
+            if key is None:
+                self.counters["", "no_key"] += 1
+            else:
+                partition.consume(((0, 0),), (key,), rows, found)
+        return [match for _, match in found]
+
+    def process_batch(self, events: pl.DataFrame) -> pl.DataFrame:
+        """Matches that a batch's events complete, in their order; `row` is the index of the event in the batch."""
+        return to_frame(self.match_batch(events))
+
+    def match_batch(self, events: pl.DataFrame) -> Found:
+        """As `process_batch`, without a frame."""
+        found: Found = []
+        events = events.with_row_index("_row")
+        late = (events["time"] < self.watermark).sum()
+        if late:
+            self.counters["", "late"] += int(late)
+            events = events.filter(pl.col("time") >= self.watermark)
+        for partition in self.partitions.values():
+            chosen = relevant(partition, events)
+            self.counters["", "no_key"] += chosen.without_key
+            names, slots, rows = columns_of(partition, chosen)
+            here: Found = []
+            partition.consume(enumerate(slots), names, rows, here)
+            origin = chosen.events["_row"]
+            found += [(origin[row], match) for row, match in here]
+        if len(self.partitions) > 1:
+            found.sort(key=lambda one: one[0])
+        return found
+
+    def advance(self, watermark: int) -> list[Match]:
+        """Outputs that time causes, now that no event before `watermark` will come."""
+        self.watermark = max(self.watermark, watermark)
+        found: list[tuple[int, int, str, int, int, Match]] = []
+        order = {fields: place for place, fields in enumerate(self.partitions)}
+        by_home = {partition.fields: partition for partition in self.partitions.values()}
+        for run in self.timers.due(self.watermark):
+            if run.state is not None:
+                self._expire(run, by_home, order, found)
+        for fields, partition in self.partitions.items():
+            for key in list(partition.overdue):
+                keyed = partition.keys.get(key)
+                del partition.overdue[key]
+                if keyed is None:
+                    continue
+                for compiled, queue in list(keyed.ordered.items()):
+                    ready = [one for one in queue.due if one[0] <= self.watermark]
+                    queue.due = [one for one in queue.due if one[0] > self.watermark]
+                    place = 1 + compiled.position
+                    found += [(end, order[fields], key, place, i, match) for i, (end, match) in enumerate(ready)]
+                    if queue.due:
+                        partition.overdue[key] = None
+                    if queue.idle:
+                        del keyed.ordered[compiled]
+                partition.dirty[key] = None
+                if not keyed.live and not keyed.ordered:
+                    partition.forget(keyed)
+            partition.shrink()
+        found.sort(key=lambda one: one[:5])
+        return [one[-1] for one in found]
+
+    def deploy(self, rules: RuleSet, in_flight: InFlight = "drain") -> None:
+        """Swap the rules in; partial matches of those that changed or went `drain`, are dropped, or migrate.
+
+        drain: they go on by the rule that began them. migrate: they go on in the state of the same name of the new
+        version; those whose state is gone are abandoned and counted.
+        """
+        replace(self.partitions, rules, in_flight, self.counters, self.timers)
+        self.adopt(rules)
+
+    def changes(self) -> list[Change]:
+        """State that changed since the last call, by key; None where a key has no partial matches left."""
+        return state.changes(self, clean=True)
+
+    def snapshot(self) -> bytes:
+        """The whole state, packed."""
+        return state.snapshot(self)
+
+    @classmethod
+    def restore(cls, snapshot: bytes) -> Self:
+        """A matcher that continues where the snapshot was taken."""
+        return cls.load(state.items_of(snapshot))
+
+    @classmethod
+    def load(cls, items: Iterable[tuple[str, bytes]]) -> Self:
+        """A matcher from stored changes: the newest of every key. Raises StoreError if they do not fit its rules."""
+        matcher = cls(RuleSet.read([]))
+        state.load(matcher, items)
+        return matcher
+
+    @property
+    def live(self) -> int:
+        """Number of partial matches."""
+        return sum(keyed.live for partition in self.partitions.values() for keyed in partition.keys.values())
+
+    def adopt(self, rules: RuleSet, draining: Iterable[Compiled] = ()) -> None:
+        """Begin by these rules; `draining` go on only for the partial matches that they have."""
+        self.rules = rules
+        old = list(draining)
+        for fields in {**rules.by_key, **{one.rule.keys: None for one in old}, **self.partitions}:
+            starts = rules.by_key.get(fields) or Starts([])
+            partition = self.partitions.get(fields)
+            if partition is None:
+                partition = self.partitions[fields] = Partition(fields, starts, self.timers, self.counters)
+            partition.draining += [one for one in old if one.rule.keys == fields]
+            partition.adopt(starts)
+
+    def _expire(
+        self,
+        run: Run,
+        partitions: dict[tuple[str, ...], Partition],
+        order: dict[tuple[str, ...], int],
+        found: list[tuple[int, int, str, int, int, Match]],
+    ) -> None:
+        """End a run whose deadline has come."""
+        keyed, table = run.home, run.state
+        assert keyed is not None
+        assert table is not None
+        compiled: Compiled = table.rule
+        fields = compiled.rule.keys
+        partition = partitions[fields]
+        if compiled.ordered:
+            keyed.ordered[compiled].expire(self.watermark)
+            partition.overdue[keyed.key] = None
+            return
+        if table.pending or compiled.rule.emit.timeouts:
+            assert run.cell is not None
+            kind: Literal["match", "timeout"] = "match" if table.pending else "timeout"
+            match = make_match(compiled, keyed.key, kind, run.deadline, run.cell)
+            found.append((run.deadline, order[fields], keyed.key, 0, run.serial, match))
+        keyed.end(run)
+        partition.dirty[keyed.key] = None
+        if not keyed.live and not keyed.ordered:
+            partition.forget(keyed)
+
+
+__all__ = ["Compiled", "InFlight", "Matcher"]

@@ -1,0 +1,48 @@
+"""Deadlines of runs: one heap of spans of time, each with the runs that end in it."""
+
+from __future__ import annotations
+
+import heapq
+
+from saima.streams.matching.runs import Run
+
+_SHIFT = 12
+"""A span is 4,096 ms: runs of one span share one place in the heap."""
+
+
+class Timers:
+    """Runs by deadline. A run whose deadline moved is added again; one that is over is passed over at its time."""
+
+    def __init__(self) -> None:
+        self._spans: dict[int, list[Run]] = {}
+        self._heap: list[int] = []
+
+    def add(self, run: Run) -> None:
+        """Remember a run by its deadline."""
+        span = run.deadline >> _SHIFT
+        found = self._spans.get(span)
+        if found is None:
+            self._spans[span] = [run]
+            heapq.heappush(self._heap, span)
+        else:
+            found.append(run)
+
+    def due(self, watermark: int) -> list[Run]:
+        """Live runs whose deadline the watermark has reached; they are forgotten."""
+        found: list[Run] = []
+        last = watermark >> _SHIFT
+        while self._heap and self._heap[0] <= last:
+            span = heapq.heappop(self._heap)
+            for run in self._spans.pop(span):
+                if run.state is None:
+                    continue
+                if run.deadline <= watermark:
+                    found.append(run)
+                else:
+                    self.add(run)
+            if span == last:
+                break
+        return found
+
+    def __len__(self) -> int:
+        return sum(len(runs) for runs in self._spans.values())
