@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from saima.features.stages import Computed
 
 _SAFE_BITS = {"float64": 1000.0, "float32": 126.0}
+_LONG = 8
+"""References to columns from which an expression costs more to compute twice than to hand to Python once."""
 
 
 def lower(node: Node, columns: Mapping[str, str] | None = None, *, tame: bool = False) -> pl.Expr:
@@ -132,8 +134,14 @@ class Lowerer:
 
 
 def finite(expr: pl.Expr) -> pl.Expr:
-    """Null where an expression is not finite."""
+    """Null where an expression is not finite; a long one is not written twice."""
+    if len(expr.meta.root_names()) > _LONG:
+        return expr.map_batches(_finite, return_dtype=pl.self_dtype(), is_elementwise=True)
     return pl.when(expr.is_finite()).then(expr)
+
+
+def _finite(values: pl.Series) -> pl.Series:
+    return values.to_frame("x").select(finite(pl.col("x"))).to_series().alias(values.name)
 
 
 def _present(node: Column, tame: bool) -> pl.Expr:

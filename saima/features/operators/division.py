@@ -13,10 +13,12 @@ import polars as pl
 def ratio(a: pl.Expr, b: pl.Expr | float) -> pl.Expr:
     """a / b of floats for b other than 0, correctly rounded; null where either is null.
 
-    The divisor varies with the dividend, by nothing. Where that is infinite the result is not finite either way.
+    The divisor gets to vary, by nothing: with the dividend, or with the row where that would be computed twice. An
+    infinite dividend's result is not finite either way.
 
     >>> values = pl.Series("x", [7.7, 8.1, 9.3])
     >>> values.to_frame().select(ratio(pl.col("x"), 3.0)).to_series().to_list() == [7.7 / 3.0, 8.1 / 3.0, 9.3 / 3.0]
     True
     """
-    return a / (b + a * 0.0)
+    varying = a if len(a.meta.root_names()) <= 1 else pl.int_range(pl.len())
+    return a / (b + varying * 0.0)
