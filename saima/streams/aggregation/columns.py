@@ -1,0 +1,223 @@
+"""Tiles in arrays: keys are slots, events and tiles are runs of shared arrays, kernels do the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from saima.features.windows import BehindHead
+from saima.features.windows.component import Row
+from saima.features.windows.definition import Ask, Group, Window
+from saima.features.windows.measure import components, empty, result
+from saima.streams.aggregation import kernels, measuring, packing
+from saima.streams.aggregation.regions import CLASSES, ROOM, pool
+from saima.streams.aggregation.slots import Slots
+
+Ints = npt.NDArray[np.int64]
+
+KINDS = {"count": (1,), "sum": (2, 3), "min": (4,), "max": (5,)}
+"""Words of a tile that a component packs."""
+
+STAGED = 1024
+"""Single events that are taken into the arrays together."""
+
+
+def columnar(group: Group) -> bool:
+    """Whether arrays can hold a group: counts, exact sums, extremes."""
+    return not group.is_text and set(components(group)) <= KINDS.keys() and not (group.is_float and _sums(group))
+
+
+def _sums(group: Group) -> bool:
+    return "sum" in components(group)
+
+
+class ColumnTiles:
+    """Tiles of one group in arrays; groups that are not `columnar` are refused with ValueError."""
+
+    def __init__(self, group: Group, asks: Sequence[Ask]) -> None:
+        if not columnar(group):
+            raise ValueError(f"{group.table}: {', '.join(sorted(group.measures))} are not held in columns")
+        self.group, self.asks = group, asks
+        self._kinds = np.array([kind for name in components(group) for kind in KINDS[name]], np.int64)
+        self._hops, self._widths = np.array(group.hops, np.int64), np.array(group.widths, np.int64)
+        windows: list[Window] = list(dict.fromkeys(ask.window for ask in asks))
+        self._places = [windows.index(ask.window) for ask in asks]
+        level = {hop: i for i, hop in enumerate(group.hops)}
+        shapes = [(window.width, window.hop, level.get(window.hop, -1)) for window in windows]
+        self._windows = np.array(shapes, np.int64).reshape(-1, 3)
+        self._one, self._q = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        self._totals = np.zeros((1, len(windows), 5), np.int64)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._slots = Slots()
+        self._keys = self._fresh(512)
+        self._rows, self._tiles = np.zeros((4096, 3), np.int64), np.zeros((4096, 6), np.int64)
+        self._row_heads, self._tile_heads = pool(), pool()
+        self._staged: tuple[list[int], list[int], list[int], list[Any]] = ([], [], [], [])
+
+    def _fresh(self, count: int) -> Ints:
+        keys = np.zeros((count, kernels.TILES + 4 * len(self._hops)), np.int64)
+        keys[:, kernels.LATEST] = kernels.NONE
+        return keys
+
+    def __len__(self) -> int:
+        return self._slots.count
+
+    def __contains__(self, key: str) -> bool:
+        return self._slots.seek(key) >= 0
+
+    def add(self, key: str, row: Row) -> None:
+        slots, times, seqs, values = self._staged
+        slots.append(self._slots.one(key))
+        times.append(row[0])
+        seqs.append(row[1])
+        values.append(row[2] or 0)
+        if len(slots) >= STAGED:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Take the staged events into the arrays."""
+        slots, times, seqs, values = self._staged
+        if slots:
+            self._staged = ([], [], [], [])
+            kind = np.float64 if self.group.is_float else np.int64
+            self._insert(np.array(slots), np.array(times), np.array(seqs), np.array(values, kind))
+
+    def add_batch(self, keys: pl.Series, times: Ints, seqs: Ints, values: pl.Series | None) -> None:
+        self._settle()
+        slots = self._slots.of(keys, insert=True)
+        self._insert(slots, times, seqs, np.zeros(len(slots), np.int64) if values is None else values.to_numpy())
+
+    def _insert(self, slots: Ints, times: Ints, seqs: Ints, values: npt.NDArray[Any]) -> None:
+        self._widen()
+        words = packing.ordered(values) if self.group.is_float else values
+        times, seqs, words = np.ascontiguousarray(times), np.ascontiguousarray(seqs), np.ascontiguousarray(words)
+        kernels.warm(slots, self._keys, len(self._hops), self._rows, self._tiles)
+        done = 0
+        while True:
+            done = kernels.add_many(
+                slots, times, seqs, words, done, self._keys, self.group.keep, self._hops, self._widths,
+                *self._arrays(),
+            )  # fmt: skip
+            if done == len(slots):
+                return
+            key = self._keys[slots[done]]
+            rooms = int(key[kernels.TILES + ROOM :: 4].sum())
+            self._grow(2 * int(key[kernels.ROWS + ROOM]) + 64, 8 * rooms + 256 * len(self._hops))
+
+    def _arrays(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """Events, then tiles, each with its free rooms, as the kernels take them."""
+        return self._row_heads, self._rows, self._tile_heads, self._tiles
+
+    def _widen(self) -> None:
+        """Give every slot its words."""
+        if self._slots.count > len(self._keys):
+            more = max(self._slots.count, 2 * len(self._keys)) - len(self._keys)
+            self._keys = np.concatenate([self._keys, self._fresh(more)])
+
+    def _grow(self, rows: int, tiles: int) -> None:
+        """Double the arrays that have not so many rows left."""
+        self._rows = longer(self._rows, int(self._row_heads[CLASSES]), rows)
+        self._tiles = longer(self._tiles, int(self._tile_heads[CLASSES]), tiles)
+
+    def read(self, key: str, q: int) -> list[Any]:
+        if self._staged[0]:
+            self._settle()
+        slot = self._slots.seek(key)
+        if slot < 0:
+            return [empty(ask.measure) for ask in self.asks]
+        self._q[0], self._one[0] = q, slot
+        self._measure(self._one, self._q, self._totals)
+        return self._values_of(self._totals[0])
+
+    def read_batch(self, keys: pl.Series, q: Ints) -> list[list[Any]]:
+        self._settle()
+        slots = self._slots.of(keys, insert=False)
+        totals = np.zeros((len(slots), len(self._windows), 5), np.int64)
+        self._measure(slots, np.ascontiguousarray(q), totals)
+        return [self._values_of(found) for found in totals]
+
+    def _measure(self, slots: Ints, q: Ints, totals: Ints) -> None:
+        done = measuring.read_many(
+            slots, q, self._keys, self._windows, self.group.slide, self._hops, self._rows, self._tiles, totals
+        )
+        if done < len(slots):
+            latest, head = self._keys[slots[done], : kernels.DIRTY].tolist()
+            raise BehindHead(
+                f"{self.group.table}: a read at {q[done]} is {latest - int(q[done])} ms behind the newest event; reads "
+                f"are right from {head + self.group.slide} on; raise the lateness of source '{self.group.source}'"
+            )
+
+    def _values_of(self, totals: Ints) -> list[Any]:
+        ends = packing.floats_of(totals).tolist() if self.group.is_float else None
+        parts = []
+        for w, (count, high, low, least, greatest) in enumerate(totals.tolist()):
+            if ends is not None:
+                least, greatest = ends[w][3:]
+            parts.append({"count": count, "sum": (high << 32) + low, "min": least, "max": greatest})
+        return [
+            result(ask.measure, parts[w], ask.k, self.group) if parts[w]["count"] else empty(ask.measure)
+            for ask, w in zip(self.asks, self._places, strict=True)
+        ]
+
+    def pack(self, *, changed: bool) -> list[tuple[str, bytes]]:
+        self._settle()
+        dirty = self._keys[: self._slots.count, kernels.DIRTY]
+        slots = np.flatnonzero(dirty) if changed else np.arange(self._slots.count)
+        if changed:
+            dirty[:] = 0
+        return list(zip(self._slots.keys(slots), self._words(slots), strict=True))
+
+    def _words(self, slots: Ints) -> list[bytes]:
+        starts = np.empty(len(slots) + 1, np.int64)
+        valued = self.group.value is not None
+        packing.measure(
+            slots, self._keys, 1 + len(self._kinds), 3 if valued else 2, self._hops, self._widths, self._rows,
+            self._tiles, starts,
+        )  # fmt: skip
+        out = np.empty(int(starts[-1]), np.int64)
+        packing.pack(
+            slots, self._keys, len(self._hops), self._kinds, valued, self.group.is_float, self._rows, self._tiles,
+            starts, out,
+        )  # fmt: skip
+        data, ends = out.tobytes(), (8 * starts).tolist()
+        return [data[start:end] for start, end in pairwise(ends)]
+
+    def load(self, keys: Sequence[str], entities: Sequence[bytes]) -> None:
+        self._settle()
+        slots = self._slots.of(pl.Series(keys, dtype=pl.String), insert=True)
+        self._widen()
+        words = np.frombuffer(b"".join(entities), np.int64)
+        self._grow(4 * len(words) + 64, 8 * len(words) + 64)
+        packing.unpack(
+            slots, self._keys, words, np.cumsum([0, *(len(data) // 8 for data in entities)])[:-1], self._kinds,
+            self.group.value is not None, self.group.is_float, self._hops, self._widths, *self._arrays(),
+        )  # fmt: skip
+
+    def expire(self, before: int) -> list[str]:
+        self._settle()
+        keys = self._keys[: self._slots.count]
+        old = np.flatnonzero(keys[:, kernels.LATEST] < before)
+        if not len(old):
+            return []
+        gone, kept = self._slots.keys(old), np.flatnonzero(keys[:, kernels.LATEST] >= before)
+        names, entities, dirty = self._slots.keys(kept), self._words(kept), keys[kept, kernels.DIRTY]
+        self._clear()
+        if names:
+            self.load(names, entities)
+            self._keys[: len(dirty), kernels.DIRTY] = dirty
+        return gone
+
+
+def longer(table: Ints, used: int, needed: int) -> Ints:
+    """The table, twice as long or more where so many rows more do not fit."""
+    if used + needed <= len(table):
+        return table
+    room = max(2 * len(table), used + needed)
+    return np.concatenate([table, np.zeros((room - len(table), table.shape[1]), np.int64)])

@@ -1,0 +1,97 @@
+"""Tiles in dictionaries: any measure, and the least work for a single event, which is only noted until someone asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from saima.features.windows.codec import Codec
+from saima.features.windows.component import Row
+from saima.features.windows.definition import Ask, Group
+from saima.features.windows.entity import Accumulator, Entity
+from saima.streams.aggregation.merging import Merged
+
+Ints = npt.NDArray[np.int64]
+
+NOTED = 256
+"""Noted events of one key that are folded without being asked for."""
+
+
+class RowTiles:
+    """Tiles of one group, an entity a key."""
+
+    def __init__(self, group: Group, asks: Sequence[Ask]) -> None:
+        self.group, self.asks = group, asks
+        self._accumulator = Accumulator(group)
+        self._codec = Codec(group)
+        self._merged = Merged(group, asks)
+        self._entities: dict[str, Entity] = {}
+        self._changed: set[str] = set()
+        self.noted: dict[str, list[Row]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entities) + sum(key not in self._entities for key in self.noted)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._entities or key in self.noted
+
+    def add(self, key: str, row: Row) -> None:
+        rows = self.noted.get(key)
+        if rows is None:
+            self.noted[key] = [row]
+            return
+        rows.append(row)
+        if len(rows) >= NOTED:
+            self.settle(key)
+
+    def add_batch(self, keys: pl.Series, times: Ints, seqs: Ints, values: pl.Series | None) -> None:
+        column = [None] * len(keys) if values is None else values.to_list()
+        for key, row in zip(keys.to_list(), zip(times.tolist(), seqs.tolist(), column, strict=True), strict=True):
+            self.add(key, row)
+
+    def settle(self, key: str) -> Entity | None:
+        """Fold what was noted of a key; its entity, None if it has no events."""
+        entity = self._entities.get(key)
+        rows = self.noted.pop(key, None)
+        if rows is not None:
+            if entity is None:
+                entity = self._entities[key] = Entity()
+            elif min(rows)[0] < entity.head:
+                self._merged.forget(key)
+            self._accumulator.add(entity, rows)
+            self._changed.add(key)
+        return entity
+
+    def _settle_all(self) -> None:
+        for key in list(self.noted):
+            self.settle(key)
+
+    def read(self, key: str, q: int) -> list[Any]:
+        return self._merged.read(key, self.settle(key), q)
+
+    def read_batch(self, keys: pl.Series, q: Ints) -> list[list[Any]]:
+        return [self.read(key, moment) for key, moment in zip(keys.to_list(), q.tolist(), strict=True)]
+
+    def pack(self, *, changed: bool) -> list[tuple[str, bytes]]:
+        self._settle_all()
+        keys = sorted(self._changed) if changed else list(self._entities)
+        if changed:
+            self._changed.clear()
+        return [(key, self._codec.pack(self._entities[key])) for key in keys]
+
+    def load(self, keys: Sequence[str], entities: Sequence[bytes]) -> None:
+        for key, data in zip(keys, entities, strict=True):
+            self._entities[key] = self._codec.unpack(data)
+
+    def expire(self, before: int) -> list[str]:
+        self._settle_all()
+        gone = [key for key, entity in self._entities.items() if entity.latest is None or entity.latest < before]
+        for key in gone:
+            del self._entities[key]
+            self._changed.discard(key)
+            self._merged.forget(key)
+        return gone
