@@ -9,7 +9,7 @@ from saima.features.expression import Scope, compile_expression, convert, make_c
 from saima.features.nodes import Column, Node, Side, column, join_sides, resource, walk
 from saima.features.operators import OPERATORS
 from saima.features.operators.conversion import implicit
-from saima.features.operators.lists import newest
+from saima.features.operators.sublists import newest
 from saima.features.plan import Computed, Plan, make_plan
 from saima.features.reads import AggregateRead, TableRead, measure_type, table_columns
 from saima.features.sides import key_column, request_columns

@@ -15,18 +15,20 @@ from saima.features.operators import (
     maps,
     mathematics,
     powers,
+    quotients,
     records,
     reductions,
     retrieval,
     scaling,
     sequences,
+    sublists,
     text,
     vectors,
 )
 from saima.features.operators.base import Operator
 
 FAMILIES: tuple[ModuleType, ...] = (
-    arithmetic, powers, logic, mathematics, scaling, conversion, calendar, identity, lists,
+    arithmetic, quotients, powers, logic, mathematics, scaling, conversion, calendar, identity, lists, sublists,
     reductions, maps, crosses, vectors, text, records, retrieval, sequences,
 )  # fmt: skip
 

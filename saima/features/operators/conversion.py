@@ -12,7 +12,8 @@ import polars as pl
 from saima.features.nodes import magnitude
 from saima.features.online.vector import logic as kernels
 from saima.features.operators.base import TypeFault, operator
-from saima.features.operators.fixed_point import from_decimal, lower_from_decimal, lower_to_decimal, to_decimal
+from saima.features.operators.casts import DECIMAL, SPACE, WHOLE, castable, converted
+from saima.features.operators.fixed_point import from_decimal, to_decimal
 from saima.features.types import (
     BOOL,
     FLOAT32,
@@ -21,10 +22,8 @@ from saima.features.types import (
     INT64_MAX,
     INT64_MIN,
     STRING,
-    TIMESTAMP,
     Type,
     TypeTextError,
-    list_of,
     narrow,
     parse_type,
     unify,
@@ -32,10 +31,6 @@ from saima.features.types import (
 
 if TYPE_CHECKING:
     from saima.features.nodes import Call
-
-_SPACE = " \t\n\r\x0b\x0c"
-_WHOLE = r"^[+-]?[0-9]+$"
-_DECIMAL = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 
 
 @operator(
@@ -100,84 +95,13 @@ def _target(call: Call) -> Type:
     return target
 
 
-def castable(source: Type, target: Type) -> bool:
-    """Whether `cast` knows the way."""
-    if source == target or source.name == "null":
-        return True
-    if source.element is not None or target.element is not None:
-        if source.name == "map" and target.is_list:
-            return target == list_of(STRING)
-        shapes = (source.name == target.name == "map") or (source.is_list and target.is_list)
-        return shapes and castable(source.of, target.of)
-    return (source.name, target.name) in _WAYS
-
-
-_NUMBERS = ("int64", "float32", "float64")
-_WAYS = {
-    *((a, b) for a in _NUMBERS for b in _NUMBERS),
-    *(("bool", b) for b in (*_NUMBERS, "string")),
-    *(("string", b) for b in (*_NUMBERS, "bool")),
-    *((a, "decimal") for a in (*_NUMBERS, "bool", "string", "decimal")),
-    *(("decimal", b) for b in (*_NUMBERS, "string")),
-    ("int64", "string"), ("int64", "bool"), ("int64", "timestamp"), ("timestamp", "int64"), ("timestamp", "string"),
-}  # fmt: skip
-
-
 def _lower_cast(call: Call, x: pl.Expr) -> pl.Expr:
-    return _convert(x, call.arg("x").type, call.type)
+    return converted(x, call.arg("x").type, call.type)
 
 
 def _lower_unchecked(call: Call, x: pl.Expr) -> pl.Expr:
     narrows = call.arg("x").type == FLOAT64 and call.type == FLOAT32
     return x.cast(pl.Float32) if narrows else _lower_cast(call, x)
-
-
-def _convert(x: pl.Expr, source: Type, target: Type) -> pl.Expr:
-    if source == target or source.name == "null":
-        return x if source == target else x.cast(target.polars)
-    if target.name == "vector":
-        return pl.when(x.list.len() == target.size).then(_elements(x, source, target))
-    if target.name == "list":
-        return x.list.eval(pl.element().struct.field("key")) if source.name == "map" else _elements(x, source, target)
-    if target.name == "map":
-        key, value = pl.element().struct.field("key"), pl.element().struct.field("value")
-        return x.list.eval(pl.struct(key, _convert(value, source.of, target.of).alias("value")))
-    if source.is_decimal:
-        number = lower_from_decimal(x, source.size, target)
-        return _convert(number, FLOAT64, target) if target == FLOAT32 else number
-    if target.is_decimal:
-        return lower_to_decimal(x, source, target.size)
-    if source == STRING:
-        return _parse(x, target)
-    if source == BOOL and target == STRING:
-        return pl.when(x).then(pl.lit("true")).when(x.not_()).then(pl.lit("false"))
-    if target == BOOL:
-        return pl.when(x == 1).then(pl.lit(True)).when(x == 0).then(pl.lit(False))
-    if source == FLOAT64 and target == FLOAT32:
-        narrowed = x.cast(pl.Float32)
-        return pl.when(narrowed.is_finite() | x.is_infinite()).then(narrowed)
-    if source == TIMESTAMP and target == STRING:
-        return x.cast(pl.Int64).cast(pl.String)
-    return x.cast(target.polars, strict=False)
-
-
-def _elements(x: pl.Expr, source: Type, target: Type) -> pl.Expr:
-    if source.of == target.of:
-        return x
-    return x.list.eval(_convert(pl.element(), source.of, target.of))
-
-
-def _parse(x: pl.Expr, target: Type) -> pl.Expr:
-    text = x.str.strip_chars(_SPACE)
-    if target == BOOL:
-        return (
-            pl.when(text.is_in(["true", "1"])).then(pl.lit(True)).when(text.is_in(["false", "0"])).then(pl.lit(False))
-        )
-    if target == INT64:
-        return pl.when(text.str.contains(_WHOLE)).then(text.str.strip_prefix("+")).cast(pl.Int64, strict=False)
-    number = pl.when(text.str.contains(_DECIMAL)).then(text.str.strip_prefix("+")).cast(pl.Float64, strict=False)
-    narrowed = number if target == FLOAT64 else number.cast(target.polars)
-    return pl.when(narrowed.is_finite()).then(narrowed)
 
 
 def _cast_bits(call: Call) -> float:
@@ -250,7 +174,7 @@ def cast_value(x: Any, target: Type) -> Any:
     if target.is_decimal:
         return to_decimal(x, target.size)
     if isinstance(x, str):
-        return _parse_text(x.strip(_SPACE), target)
+        return _parse_text(x.strip(SPACE), target)
     match target.name:
         case "string":
             return str(x).lower() if isinstance(x, bool) else str(x)
@@ -271,9 +195,9 @@ def _parse_text(text: str, target: Type) -> Any:
         case "bool":
             return {"true": True, "1": True, "false": False, "0": False}.get(text)
         case "int64":
-            whole = int(text) if re.fullmatch(_WHOLE[1:-1], text) else None
+            whole = int(text) if re.fullmatch(WHOLE[1:-1], text) else None
             return whole if whole is not None and INT64_MIN <= whole <= INT64_MAX else None
-    number = float(text) if re.fullmatch(_DECIMAL[1:-1], text) else None
+    number = float(text) if re.fullmatch(DECIMAL[1:-1], text) else None
     return cast_value(number, target) if number is not None and math.isfinite(number) else None
 
 
