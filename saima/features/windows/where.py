@@ -28,6 +28,11 @@ def predicates(declaration: Declaration) -> dict[str, pl.Expr]:
 
 def predicate(source: Source, text: str, place: str) -> pl.Expr:
     """A condition over the fields of a source, for frames of events, which carry timestamps as int64 ms."""
+    return lower(condition(source, text, place))
+
+
+def condition(source: Source, text: str, place: str) -> Node:
+    """A condition over the fields of a source. Raises DeclarationError that names the place."""
     names: dict[str, Node] = {}
     for name, dtype in source.fields.items():
         found = parse_type(dtype)
@@ -42,4 +47,4 @@ def predicate(source: Source, text: str, place: str) -> pl.Expr:
         raise DeclarationError(f"{place}: where '{text}': {error}") from error
     if node.type != BOOL:
         raise DeclarationError(f"{place}: where '{text}' is {node.type}; a condition is true or false")
-    return lower(node)
+    return node

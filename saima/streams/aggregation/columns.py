@@ -12,11 +12,12 @@ import polars as pl
 
 from saima.features.windows import BehindHead
 from saima.features.windows.component import Row
-from saima.features.windows.definition import Ask, Group, Window
-from saima.features.windows.measure import components, empty, result
+from saima.features.windows.definition import Ask, Group
+from saima.features.windows.measure import components
 from saima.streams.aggregation import kernels, measuring, packing
 from saima.streams.aggregation.regions import CLASSES, ROOM, pool
 from saima.streams.aggregation.slots import Slots
+from saima.streams.aggregation.totals import ColumnView
 
 Ints = npt.NDArray[np.int64]
 
@@ -39,19 +40,12 @@ def _sums(group: Group) -> bool:
 class ColumnTiles:
     """Tiles of one group in arrays; groups that are not `columnar` are refused with ValueError."""
 
-    def __init__(self, group: Group, asks: Sequence[Ask]) -> None:
+    def __init__(self, group: Group) -> None:
         if not columnar(group):
             raise ValueError(f"{group.table}: {', '.join(sorted(group.measures))} are not held in columns")
-        self.group, self.asks = group, asks
+        self.group = group
         self._kinds = np.array([kind for name in components(group) for kind in KINDS[name]], np.int64)
         self._hops, self._widths = np.array(group.hops, np.int64), np.array(group.widths, np.int64)
-        windows: list[Window] = list(dict.fromkeys(ask.window for ask in asks))
-        self._places = [windows.index(ask.window) for ask in asks]
-        level = {hop: i for i, hop in enumerate(group.hops)}
-        shapes = [(window.width, window.hop, level.get(window.hop, -1)) for window in windows]
-        self._windows = np.array(shapes, np.int64).reshape(-1, 3)
-        self._one, self._q = np.zeros(1, np.int64), np.zeros(1, np.int64)
-        self._totals = np.zeros((1, len(windows), 5), np.int64)
         self._clear()
 
     def _clear(self) -> None:
@@ -126,26 +120,24 @@ class ColumnTiles:
         self._rows = longer(self._rows, int(self._row_heads[CLASSES]), rows)
         self._tiles = longer(self._tiles, int(self._tile_heads[CLASSES]), tiles)
 
-    def read(self, key: str, q: int) -> list[Any]:
+    def view(self, asks: Sequence[Ask]) -> ColumnView:
+        return ColumnView(self, asks)
+
+    def seek(self, key: str) -> int:
+        """Slot of a key, -1 without one; what was staged is in the arrays."""
         if self._staged[0]:
             self._settle()
-        slot = self._slots.seek(key)
-        if slot < 0:
-            return [empty(ask.measure) for ask in self.asks]
-        self._q[0], self._one[0] = q, slot
-        self._measure(self._one, self._q, self._totals)
-        return self._values_of(self._totals[0])
+        return self._slots.seek(key)
 
-    def read_batch(self, keys: pl.Series, q: Ints) -> list[list[Any]]:
+    def seek_batch(self, keys: pl.Series) -> Ints:
+        """The same for many keys."""
         self._settle()
-        slots = self._slots.of(keys, insert=False)
-        totals = np.zeros((len(slots), len(self._windows), 5), np.int64)
-        self._measure(slots, np.ascontiguousarray(q), totals)
-        return [self._values_of(found) for found in totals]
+        return self._slots.of(keys, insert=False)
 
-    def _measure(self, slots: Ints, q: Ints, totals: Ints) -> None:
+    def measure(self, slots: Ints, q: Ints, windows: Ints, totals: Ints) -> None:
+        """Totals of windows (width, hop, level) of slots, each as of its q. Raises BehindHead."""
         done = measuring.read_many(
-            slots, q, self._keys, self._windows, self.group.slide, self._hops, self._rows, self._tiles, totals
+            slots, q, self._keys, windows, self.group.slide, self._hops, self._rows, self._tiles, totals
         )
         if done < len(slots):
             latest, head = self._keys[slots[done], : kernels.DIRTY].tolist()
@@ -153,18 +145,6 @@ class ColumnTiles:
                 f"{self.group.table}: a read at {q[done]} is {latest - int(q[done])} ms behind the newest event; reads "
                 f"are right from {head + self.group.slide} on; raise the lateness of source '{self.group.source}'"
             )
-
-    def _values_of(self, totals: Ints) -> list[Any]:
-        ends = packing.floats_of(totals).tolist() if self.group.is_float else None
-        parts = []
-        for w, (count, high, low, least, greatest) in enumerate(totals.tolist()):
-            if ends is not None:
-                least, greatest = ends[w][3:]
-            parts.append({"count": count, "sum": (high << 32) + low, "min": least, "max": greatest})
-        return [
-            result(ask.measure, parts[w], ask.k, self.group) if parts[w]["count"] else empty(ask.measure)
-            for ask, w in zip(self.asks, self._places, strict=True)
-        ]
 
     def pack(self, *, changed: bool) -> list[tuple[str, bytes]]:
         self._settle()

@@ -24,11 +24,11 @@ NOTED = 256
 class RowTiles:
     """Tiles of one group, an entity a key."""
 
-    def __init__(self, group: Group, asks: Sequence[Ask]) -> None:
-        self.group, self.asks = group, asks
+    def __init__(self, group: Group) -> None:
+        self.group = group
         self._accumulator = Accumulator(group)
         self._codec = Codec(group)
-        self._merged = Merged(group, asks)
+        self._views: list[Merged] = []
         self._entities: dict[str, Entity] = {}
         self._changed: set[str] = set()
         self.noted: dict[str, list[Row]] = {}
@@ -61,7 +61,7 @@ class RowTiles:
             if entity is None:
                 entity = self._entities[key] = Entity()
             elif min(rows)[0] < entity.head:
-                self._merged.forget(key)
+                self._forget(key)
             self._accumulator.add(entity, rows)
             self._changed.add(key)
         return entity
@@ -70,11 +70,14 @@ class RowTiles:
         for key in list(self.noted):
             self.settle(key)
 
-    def read(self, key: str, q: int) -> list[Any]:
-        return self._merged.read(key, self.settle(key), q)
+    def _forget(self, key: str) -> None:
+        for view in self._views:
+            view.forget(key)
 
-    def read_batch(self, keys: pl.Series, q: Ints) -> list[list[Any]]:
-        return [self.read(key, moment) for key, moment in zip(keys.to_list(), q.tolist(), strict=True)]
+    def view(self, asks: Sequence[Ask]) -> RowView:
+        merged = Merged(self.group, asks)
+        self._views.append(merged)
+        return RowView(self, merged)
 
     def pack(self, *, changed: bool) -> list[tuple[str, bytes]]:
         self._settle_all()
@@ -93,5 +96,18 @@ class RowTiles:
         for key in gone:
             del self._entities[key]
             self._changed.discard(key)
-            self._merged.forget(key)
+            self._forget(key)
         return gone
+
+
+class RowView:
+    """Reads of some measures of a group's entities."""
+
+    def __init__(self, tiles: RowTiles, merged: Merged) -> None:
+        self._tiles, self._merged = tiles, merged
+
+    def read(self, key: str, q: int) -> list[Any]:
+        return self._merged.read(key, self._tiles.settle(key), q)
+
+    def read_batch(self, keys: pl.Series, q: Ints) -> list[list[Any]]:
+        return [self.read(key, moment) for key, moment in zip(keys.to_list(), q.tolist(), strict=True)]

@@ -15,19 +15,8 @@ from saima.features.windows.definition import Ask, Group
 Ints = npt.NDArray[np.int64]
 
 
-class Tiles(Protocol):
-    """Tiles of one group: in every backend equal events give equal packed entities and equal reads, bit for bit."""
-
-    group: Group
-    asks: Sequence[Ask]
-
-    def add(self, key: str, row: Row) -> None:
-        """Add one event; its value is not null."""
-        ...
-
-    def add_batch(self, keys: pl.Series, times: Ints, seqs: Ints, values: pl.Series | None) -> None:
-        """Add events in order of arrival; keys and values have no nulls."""
-        ...
+class View(Protocol):
+    """Reads of some measures and windows of one group."""
 
     def read(self, key: str, q: int) -> list[Any]:
         """Values of the asks, in their order, as of q.
@@ -38,6 +27,24 @@ class Tiles(Protocol):
 
     def read_batch(self, keys: pl.Series, q: Ints) -> list[list[Any]]:
         """The same for many keys, each with its q."""
+        ...
+
+
+class Tiles(Protocol):
+    """Tiles of one group: in every backend equal events give equal packed entities and equal reads, bit for bit."""
+
+    group: Group
+
+    def add(self, key: str, row: Row) -> None:
+        """Add one event; its value is not null."""
+        ...
+
+    def add_batch(self, keys: pl.Series, times: Ints, seqs: Ints, values: pl.Series | None) -> None:
+        """Add events in order of arrival; keys and values have no nulls."""
+        ...
+
+    def view(self, asks: Sequence[Ask]) -> View:
+        """What reads the asks, at any time from now on."""
         ...
 
     def pack(self, *, changed: bool) -> list[tuple[str, bytes]]:
