@@ -206,6 +206,8 @@ class ForkServer:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
+            with contextlib.suppress(ProcessLookupError):  # the steps of a run that was killed do not outlive it
+                os.killpg(pid, signal.SIGKILL)
             connection = self._children.pop(pid)
             self._tell(connection, {"exit": os.waitstatus_to_exitcode(status)})
             with contextlib.suppress(KeyError):

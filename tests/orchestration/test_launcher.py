@@ -113,8 +113,11 @@ def test_runs_go_crash_and_stop(instance: dg.DagsterInstance, server: subprocess
     assert instance.run_launcher.terminate(cancelled)
     until(lambda: status(instance, cancelled) == dg.DagsterRunStatus.CANCELED)
     assert status(instance, crashed) == dg.DagsterRunStatus.STARTED
-    process(instance, crashed).kill()
+    run = process(instance, crashed)
+    steps = run.children(recursive=True)
+    run.kill()
     until(lambda: status(instance, crashed) == dg.DagsterRunStatus.FAILURE)
+    until(lambda: all(map(gone, steps)))
 
 
 def test_runs_end_with_the_server(
