@@ -16,15 +16,17 @@ import statistics
 import time
 from typing import Any
 
+os.environ.setdefault("POLARS_MAX_THREADS", "1")  # one core, as the goals say
+
 import numpy as np
 import polars as pl
 
 from saima.streams.matching import Matcher, RuleSet
 
 BATCH = 10_000
-KEYS = 10_000
-SPACING = 1  # ms between events: a key has one every 10 s on the average
-WITHIN = 900_000
+KEYS = 1_000
+SPACING = 10  # ms between events: a key has one every 10 s on the average
+WITHIN = 500_000
 
 
 def rules(count: int, types: int, seed: int, *, disjoint: bool = False) -> RuleSet:
@@ -33,7 +35,9 @@ def rules(count: int, types: int, seed: int, *, disjoint: bool = False) -> RuleS
     found = []
     for i in range(count):
         chosen = range(3 * i, 3 * i + 3) if disjoint else rng.choice(types, 3, replace=False).tolist()
-        steps: list[dict[str, Any]] = [{"name": f"s{j}", "where": ["==", "type", f"t{t}"]} for j, t in enumerate(chosen)]
+        steps: list[dict[str, Any]] = [
+            {"name": f"s{j}", "where": ["==", "type", f"t{t}"]} for j, t in enumerate(chosen)
+        ]
         for step in steps[1:]:
             step["after"] = "followed_by"
         found.append({"id": f"r{i}", "pattern": steps, "within_ms": WITHIN})
@@ -56,22 +60,28 @@ def events(count: int, types: int, seed: int, keys: int = KEYS) -> pl.DataFrame:
     )
 
 
-def speed(made: RuleSet, stream: pl.DataFrame, *, store: bool = True) -> dict[str, float]:
+def speed(made: RuleSet, stream: pl.DataFrame, *, store: bool = False) -> dict[str, float]:
     """Events a second over the second half of a stream, when windows are full; matches an event."""
     matcher = Matcher(made)
     half = stream.height // 2
-    matches, spent = 0, 0.0
+    matches, spent, worked = 0, 0.0, 0.0
     for start in range(0, stream.height, BATCH):
         batch = stream[start : start + BATCH]
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         found = matcher.process_batch(batch)
         matcher.advance(int(batch["time"][-1]))
         if store:
             matcher.changes()
         if start >= half:
             spent += time.perf_counter() - began
+            worked += time.process_time() - cpu
             matches += found.height
-    return {"events_a_second": (stream.height - half) / spent, "matches_an_event": matches / (stream.height - half)}
+    count = stream.height - half
+    return {
+        "events_a_second": count / spent,
+        "events_a_cpu_second": count / worked,
+        "matches_an_event": matches / count,
+    }
 
 
 def median(runs: list[dict[str, float]]) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """A chain of steps as a nondeterministic automaton, with the states and edges of Flink CEP.
 
 Built from the last step to the first. TAKE accepts the event, IGNORE passes over it, PROCEED goes on with the same
-event in another state; a stop state ends the partial match (a ban was hit), a pending one waits for its time (a ban at the
-end), a final one is a match. Source of the meaning: Apache Flink, `NFACompiler` (flink-cep).
+event in another state; a stop state ends the partial match (a ban was hit), a pending one waits for its time (a ban
+at the end), a final one is a match. Source of the meaning: Apache Flink, `NFACompiler` (flink-cep).
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def replace(
             _replace_runs(keyed, successor, counters, timers, kept)
             _replace_ordered(keyed, successor, counters, timers, kept)
             partition.dirty[keyed.key] = None
-            if not keyed.live and not keyed.ordered:
+            if keyed.idle:
                 partition.forget(keyed)
         current = set(rules.rules.values())
         partition.draining = [compiled for compiled in kept if compiled not in current]
@@ -73,6 +73,14 @@ def _replace_runs(
     timers: Timers,
     kept: dict[Compiled, None],
 ) -> None:
+    light, keyed.light, keyed.count = keyed.light, {}, 0
+    for entries in light.values():
+        for moves, cell, start, _ in entries:
+            assert moves.table is not None
+            target = _target(moves.table, successor(moves.rule), counters)
+            if target is not None:
+                keyed.place(target, cell, start, timers)
+                kept[target.rule] = None
     for run in keyed.runs():
         assert run.state is not None
         _repoint(run, keyed, successor(run.state.rule), counters, timers)
@@ -88,15 +96,12 @@ def _replace_runs(
 def _repoint(run: Run, keyed: Keyed, new: Compiled | None, counters: Counter[tuple[str, str]], timers: Timers) -> None:
     old = run.state
     assert old is not None
-    if new is old.rule:
+    target = _target(old, new, counters)
+    if target is old:
         return
-    target = None if new is None else _same_state(old, new)
     if target is None:
-        counters[old.rule.rule.id, "abandoned"] += 1
         keyed.end(run)
         return
-    if target.rule.digest != old.rule.digest:
-        counters[old.rule.rule.id, "migrated"] += 1
     run.state = target
     assert run.cell is not None
     run.deadline = deadline(target, run.start[1], run.cell[2][1])
@@ -104,8 +109,16 @@ def _repoint(run: Run, keyed: Keyed, new: Compiled | None, counters: Counter[tup
         timers.add(run)
 
 
-def _same_state(old: StateTable, new: Compiled) -> StateTable | None:
-    return next((table for table in new.tables if table.name == old.name), None)
+def _target(old: StateTable, new: Compiled | None, counters: Counter[tuple[str, str]]) -> StateTable | None:
+    """The state in which a partial match goes on by a rule: that of the same name."""
+    if new is old.rule:
+        return old
+    found = None if new is None else next((table for table in new.tables if table.name == old.name), None)
+    if found is None:
+        counters[old.rule.rule.id, "abandoned"] += 1
+    elif found.rule.digest != old.rule.digest:
+        counters[old.rule.rule.id, "migrated"] += 1
+    return found
 
 
 def _replace_ordered(

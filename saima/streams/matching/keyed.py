@@ -4,40 +4,75 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from saima.streams.matching.runs import Run
+from saima.streams.matching.runs import FOREVER, Run
 from saima.streams.matching.tables import END, IGNORE, PASS_END, STOP, TAKE, Moves, StateTable
 
 if TYPE_CHECKING:
     from saima.streams.matching.closures import Facts
     from saima.streams.matching.ordered import Ordered
     from saima.streams.matching.runs import Cell, Record
+    from saima.streams.matching.timers import Timers
 
-_DEAD = 32
-"""Runs that are over may stay in the lists of a key up to this number, or twice that of the live ones."""
+Light = tuple[Moves, Any, Any, int]
+"""A partial match in a light state: what the awaited event does, newest cell, first record, deadline."""
 
 _NOTHING = ("\0",)
 """What a run waits for that only time can end."""
 
+_DEAD = 32
+"""Runs that are over may stay in the lists of a key up to this number, or twice that of the live ones."""
+
+RECHECK = 64
+"""Partial matches of a key beyond which those that are over are looked for, and the limits minded."""
+
 
 class Keyed:
-    """Runs of one key, by the event types that touch them.
+    """Partial matches of one key, by the event types that touch them.
 
-    waiting: event type -> runs. every: runs that the next event touches, whatever its type. ordered: of the rules whose
-    matches prune others. serial: number of the newest run or record. live: runs that are not over. recheck: number of
-    live runs from which on the limits are looked at again.
+    light: event type -> partial matches that await it alone. waiting: event type -> runs. every: runs that the next
+    event touches, whatever its type. ordered: of the rules whose matches prune others. serial: number of the newest run
+    or record. count: light ones; live: runs. until: after this time no light one is left. recheck: number of light ones
+    and runs from which on the limits are looked at again.
     """
 
-    __slots__ = ("dead", "every", "key", "live", "ordered", "recheck", "serial", "waiting")
+    __slots__ = (
+        "count", "dead", "every", "key", "light", "live", "ordered", "recheck", "serial", "timed", "until", "waiting",
+    )  # fmt: skip
 
-    def __init__(self, key: str, recheck: int) -> None:
+    def __init__(self, key: str) -> None:
         self.key = key
+        self.light: dict[str, list[Light]] = {}
         self.waiting: dict[str, list[Run]] = {}
         self.every: list[Run] = []
         self.ordered: dict[Any, Ordered] = {}
         self.serial = 0
+        self.count = 0
         self.live = 0
         self.dead = 0
-        self.recheck = recheck
+        self.until = 0
+        self.timed = False
+        self.recheck = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether no partial match is left."""
+        return not (self.light or self.live or self.ordered)
+
+    def place(self, table: StateTable, cell: Cell, start: Record, timers: Timers) -> None:
+        """Let a partial match wait in a state."""
+        end = deadline(table, start[1], cell[2][1])
+        if table.light:
+            assert table.awaits is not None
+            self.light.setdefault(table.awaits[0], []).append((table.awaited(), cell, start, end))
+            self.count += 1
+            self.until = max(self.until, end)
+            return
+        self.serial += 1
+        self.live += 1
+        run = Run(table, cell, start, end, self.serial, self)
+        self.register(run, table)
+        if end < FOREVER:
+            timers.add(run)
 
     def register(self, run: Run, state: StateTable) -> None:
         """Let a run wait for what its state awaits."""
@@ -45,13 +80,8 @@ class Keyed:
         if awaits is None:
             self.every.append(run)
             return
-        waiting = self.waiting
         for name in awaits or _NOTHING:
-            found = waiting.get(name)
-            if found is None:
-                waiting[name] = [run]
-            else:
-                found.append(run)
+            self.waiting.setdefault(name, []).append(run)
 
     def end(self, run: Run) -> None:
         """A run is over."""
@@ -75,18 +105,26 @@ class Keyed:
         self.waiting = {name: runs for name, runs in kept.items() if runs}
         self.dead = 0
 
+    def drop_light(self, time: int) -> None:
+        """Drop light ones whose time is over."""
+        for name in list(self.light):
+            kept = [entry for entry in self.light[name] if entry[3] > time]
+            self.count -= len(self.light[name]) - len(kept)
+            if kept:
+                self.light[name] = kept
+            else:
+                del self.light[name]
+
     def clear(self) -> None:
         """Let go of everything, so that no cycle of references waits for the collector."""
+        self.light.clear()
         self.waiting.clear()
         self.every.clear()
         self.ordered.clear()
 
 
 def deadline(table: StateTable, start: int, previous: int) -> int:
-    """When a run in a state ends: its rule's time from the first event, or its step's from the previous one.
-
-    A pending state with a gap ends at the nearer of the two.
-    """
+    """When a partial match in a state ends: by its rule's time from the first event, its step's from the last."""
     end: int = start + table.rule.within
     if table.expires and table.gap is not None:
         return min(end, previous + table.gap)

@@ -12,10 +12,10 @@ from saima.events import Event
 from saima.features.keys import key_text
 from saima.streams.engine import Change
 from saima.streams.matching import state
-from saima.streams.matching.batch import columns_of, relevant
+from saima.streams.matching.batch import collector_paused, columns_of, relevant
 from saima.streams.matching.deployment import replace
-from saima.streams.matching.matches import Match, make_match, to_frame
-from saima.streams.matching.partition import Found, Partition, Rows
+from saima.streams.matching.matches import Kind, Match, Raw, make_match, to_frame
+from saima.streams.matching.partition import Partition, Rows
 from saima.streams.matching.rules import Compiled, RuleSet, Starts
 from saima.streams.matching.runs import Run
 from saima.streams.matching.timers import Timers
@@ -46,7 +46,7 @@ class Matcher:
         if event.time < self.watermark:
             self.counters["", "late"] += 1
             return []
-        found: Found = []
+        found: list[Raw] = []
 
         def facts(_: int) -> dict[Any, Any]:
             return {
@@ -64,16 +64,16 @@ class Matcher:
             if key is None:
                 self.counters["", "no_key"] += 1
             else:
-                partition.consume(((0, 0),), (key,), rows, found)
-        return [match for _, match in found]
+                partition.consume((0,), (key,), rows, found)
+        return [make_match(raw) for raw in found]
 
     def process_batch(self, events: pl.DataFrame) -> pl.DataFrame:
         """Matches that a batch's events complete, in their order; `row` is the index of the event in the batch."""
-        return to_frame(self.match_batch(events))
+        with collector_paused():
+            return to_frame(self._match(events))
 
-    def match_batch(self, events: pl.DataFrame) -> Found:
-        """As `process_batch`, without a frame."""
-        found: Found = []
+    def _match(self, events: pl.DataFrame) -> list[Raw]:
+        found: list[Raw] = []
         events = events.with_row_index("_row")
         late = (events["time"] < self.watermark).sum()
         if late:
@@ -83,10 +83,10 @@ class Matcher:
             chosen = relevant(partition, events)
             self.counters["", "no_key"] += chosen.without_key
             names, slots, rows = columns_of(partition, chosen)
-            here: Found = []
-            partition.consume(enumerate(slots), names, rows, here)
-            origin = chosen.events["_row"]
-            found += [(origin[row], match) for row, match in here]
+            here: list[Raw] = []
+            partition.consume(slots, names, rows, here)
+            origin = chosen.events["_row"].gather([raw[0] for raw in here]).to_list()
+            found += [(row, *raw[1:]) for row, raw in zip(origin, here, strict=True)]
         if len(self.partitions) > 1:
             found.sort(key=lambda one: one[0])
         return found
@@ -116,8 +116,9 @@ class Matcher:
                     if queue.idle:
                         del keyed.ordered[compiled]
                 partition.dirty[key] = None
-                if not keyed.live and not keyed.ordered:
+                if keyed.idle:
                     partition.forget(keyed)
+            partition.sweep(self.watermark)
             partition.shrink()
         found.sort(key=lambda one: one[:5])
         return [one[-1] for one in found]
@@ -154,7 +155,9 @@ class Matcher:
     @property
     def live(self) -> int:
         """Number of partial matches."""
-        return sum(keyed.live for partition in self.partitions.values() for keyed in partition.keys.values())
+        return sum(
+            keyed.live + keyed.count for partition in self.partitions.values() for keyed in partition.keys.values()
+        )
 
     def adopt(self, rules: RuleSet, draining: Iterable[Compiled] = ()) -> None:
         """Begin by these rules; `draining` go on only for the partial matches that they have."""
@@ -188,12 +191,12 @@ class Matcher:
             return
         if table.pending or compiled.rule.emit.timeouts:
             assert run.cell is not None
-            kind: Literal["match", "timeout"] = "match" if table.pending else "timeout"
-            match = make_match(compiled, keyed.key, kind, run.deadline, run.cell)
+            kind: Kind = "match" if table.pending else "timeout"
+            match = make_match((0, compiled, keyed.key, kind, run.deadline, run.cell))
             found.append((run.deadline, order[fields], keyed.key, 0, run.serial, match))
         keyed.end(run)
         partition.dirty[keyed.key] = None
-        if not keyed.live and not keyed.ordered:
+        if keyed.idle:
             partition.forget(keyed)
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
+import pyarrow as pa
 
-from saima.streams.matching.runs import Cell
+if TYPE_CHECKING:
+    from saima.streams.matching.rules import Compiled
+    from saima.streams.matching.runs import Cell
+
+Kind = Literal["match", "timeout"]
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "row": pl.Int64,
@@ -23,7 +28,10 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "ids": pl.List(pl.String),
     "fields": pl.String,
 }
-"""Columns of matches as a frame; `row` is the row of the batch that caused one, `fields` JSON text."""
+"""Columns of matches as a frame; `row` is the row of the batch that caused one, `fields` JSON text or null."""
+
+Raw = tuple[int, "Compiled", str, Kind, int, "Cell"]
+"""A match as the loop leaves it: the row that caused it, rule, key, kind, time, newest cell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,7 @@ class Match:
     rule: str
     version: int
     key: str
-    kind: Literal["match", "timeout"]
+    kind: Kind
     time: int
     start: int
     steps: tuple[str, ...]
@@ -45,43 +53,76 @@ class Match:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
-def make_match(compiled: Any, key: str, kind: Literal["match", "timeout"], time: int, cell: Cell) -> Match:
-    """Match of a compiled rule from its newest cell."""
-    steps = []
-    ids = []
-    newest: Cell | None = cell
-    start = time
-    while newest is not None:
-        steps.append(newest[1])
-        ids.append(newest[2][0])
-        start = newest[2][1]
-        newest = newest[0]
-    steps.reverse()
-    ids.reverse()
+def make_match(raw: Raw) -> Match:
+    """The match that the loop left."""
+    _, compiled, key, kind, time, cell = raw
+    steps: list[str] = []
+    ids: list[str] = []
+    start = _unwind(cell, steps, ids)
     rule = compiled.rule
-    fields = {name: value({}, cell) for name, value in compiled.emits.items()} if compiled.emits else {}
-    return Match(rule.id, rule.version, key, kind, time, start, tuple(steps), tuple(ids), fields)
+    return Match(rule.id, rule.version, key, kind, time, start, tuple(steps), tuple(ids), emitted(compiled, cell))
 
 
-def to_frame(matches: Iterable[tuple[int, Match]]) -> pl.DataFrame:
-    """Matches, each with the row that caused it, as a frame."""
-    columns: dict[str, list[Any]] = {name: [] for name in SCHEMA}
-    for row, match in matches:
-        columns["row"].append(row)
-        columns["rule"].append(match.rule)
-        columns["version"].append(match.version)
-        columns["key"].append(match.key)
-        columns["kind"].append(match.kind)
-        columns["time"].append(match.time)
-        columns["start"].append(match.start)
-        columns["steps"].append(match.steps)
-        columns["ids"].append(match.ids)
-        columns["fields"].append(json.dumps(match.fields, sort_keys=True) if match.fields else None)
-    return pl.DataFrame(columns, schema=SCHEMA)
+def emitted(compiled: Compiled, cell: Cell) -> dict[str, Any]:
+    """What a rule emits of a match."""
+    return {name: value({}, cell) for name, value in compiled.emits.items()} if compiled.emits else {}
+
+
+def _unwind(cell: Cell | None, steps: list[str], ids: list[str]) -> int:
+    """Add steps and ids of a match, oldest first; time of the first event."""
+    assert cell is not None
+    here, record = len(ids), cell[2]
+    while cell is not None:
+        record = cell[2]
+        steps.append(cell[1])
+        ids.append(record[0])
+        cell = cell[0]
+    steps[here:] = reversed(steps[here:])
+    ids[here:] = reversed(ids[here:])
+    return record[1]
+
+
+def to_frame(found: Sequence[Raw]) -> pl.DataFrame:
+    """Matches as a frame."""
+    if not found:
+        return pl.DataFrame(schema=SCHEMA)
+    steps: list[str] = []
+    ids: list[str] = []
+    starts: list[int] = []
+    offsets = [0]
+    fields: list[str | None] = []
+    for one in found:
+        starts.append(_unwind(one[5], steps, ids))
+        offsets.append(len(ids))
+        fields.append(json.dumps(emitted(one[1], one[5]), sort_keys=True) if one[1].emits else None)
+    ends = pa.array(offsets, pa.int64())
+    rules = [one[1].rule for one in found]
+    return pl.DataFrame(
+        {
+            "row": [one[0] for one in found],
+            "rule": [rule.id for rule in rules],
+            "version": [rule.version for rule in rules],
+            "key": [one[2] for one in found],
+            "kind": [one[3] for one in found],
+            "time": [one[4] for one in found],
+            "start": starts,
+            "steps": _lists(ends, steps),
+            "ids": _lists(ends, ids),
+            "fields": fields,
+        },
+        schema=SCHEMA,
+    )
+
+
+def _lists(ends: pa.Array, texts: list[str]) -> pl.Series:
+    """Lists of texts from all texts and the places where each list ends."""
+    made = pl.from_arrow(pa.LargeListArray.from_arrays(ends, pa.array(texts, pa.large_string())))
+    assert isinstance(made, pl.Series)
+    return made
 
 
 def from_frame(frame: pl.DataFrame) -> list[Match]:
-    """The inverse of `to_frame`."""
+    """Matches of a frame."""
     return [
         Match(
             row["rule"],

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from saima.streams.matching.keyed import deadline, follow
-from saima.streams.matching.matches import Match, make_match
+from saima.streams.matching.matches import Kind, Match, make_match
 from saima.streams.matching.priority import offer, poll, prune
 from saima.streams.matching.runs import FOREVER, Cell, Record, Run, cells
 from saima.streams.matching.tables import STAY, StateTable
@@ -49,8 +49,8 @@ class Ordered:
 
     def process(
         self, event_type: str, time: int, record: Callable[[], Record], facts: Callable[[], Facts]
-    ) -> tuple[list[Match], int]:
-        """Matches that an event causes, and how many partial matches the limits ended."""
+    ) -> tuple[list[tuple[int, Cell]], int]:
+        """Times and newest cells of the matches that an event causes, and how many partial matches the limits ended."""
         self.expire(time)
         touched = [run.state.moves.get(event_type, run.state.other) for run in self.partial if run.state]
         if all(moves.shape == STAY for moves in touched):
@@ -102,11 +102,11 @@ class Ordered:
                 if run.state is not None and run.state.pending:
                     offer(potential, self._completed(run.cell, run.start, first))
                 elif self.compiled.rule.emit.timeouts:
-                    match = make_match(self.compiled, self.home.key, "timeout", first, run.cell)
-                self.due.append((first, match))
+                    self._owe(first, "timeout", first, run.cell)
                 self._over(run)
             self.partial = left
-            self.due += [(first, match) for match in self._complete(potential)]
+            for end, cell in self._complete(potential):
+                self._owe(first, "match", end, cell)
 
     def _run(self, table: StateTable, cell: Cell | None, first: Record) -> Run:
         home = self.home
@@ -137,7 +137,10 @@ class Ordered:
             self._over(run)
         return excess
 
-    def _complete(self, potential: list[Run]) -> list[Match]:
+    def _owe(self, due: int, kind: Kind, time: int, cell: Cell) -> None:
+        self.due.append((due, make_match((0, self.compiled, self.home.key, kind, time, cell))))
+
+    def _complete(self, potential: list[Run]) -> list[tuple[int, Cell]]:
         """Give out completed matches that no earlier partial match holds back, pruning as the rule says."""
         for run in potential:
             offer(self.completed, run)
@@ -149,7 +152,7 @@ class Ordered:
             match = poll(self.completed)
             assert match.cell is not None
             self._prune(match.cell)
-            found.append(make_match(self.compiled, self.home.key, "match", match.deadline, match.cell))
+            found.append((match.deadline, match.cell))
             self._over(match)
         return found
 

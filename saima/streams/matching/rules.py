@@ -113,7 +113,7 @@ def compile_rule(
     conditions = [node for state in states for edge in state.edges for node in guards.conditions(edge.guard)]
     types = {name for node in conditions for name in types_named(node)}
     compiled = Compiled.__new__(Compiled)
-    tables = tabulate(compiled, states, types, rule.on, shared)
+    tables = tabulate(compiled, rule, states, types, shared)
     (start,) = (state for state in states if state.start)
     over = [part for node in (*conditions, *emits.values()) for part in walk(node) if isinstance(part, Accepted)]
     compiled.__init__(  # type: ignore[misc]
@@ -180,13 +180,12 @@ class Starts:
 
     def __init__(self, rules: list[Compiled]) -> None:
         self.rules = rules
-        plain = [compiled for compiled in rules if not compiled.ordered]
+        self.plain = plain = [compiled for compiled in rules if not compiled.ordered]
         pruning = [compiled for compiled in rules if compiled.ordered]
         self.by_type = {name: _begun(plain, name) for name in _types(plain)}
         self.other = _begun(plain, None)
         self.ordered = {name: [one for one, _ in _begun(pruning, name)] for name in _types(pruning)}
         self.ordered_other = [one for one, _ in _begun(pruning, None)]
-        self.limit = min((compiled.rule.limits.runs for compiled in plain), default=FOREVER)
 
 
 def _types(rules: list[Compiled]) -> set[str]:

@@ -11,7 +11,7 @@ from xxhash import xxh3_128_hexdigest
 
 from saima.errors import StoreError
 from saima.streams.engine import Change
-from saima.streams.matching.keyed import Keyed
+from saima.streams.matching.keyed import Keyed, Light
 from saima.streams.matching.matches import Match
 from saima.streams.matching.ordered import Ordered
 from saima.streams.matching.rules import Compiled, RuleSet, document
@@ -100,6 +100,8 @@ def pack(keyed: Keyed, fields: tuple[str, ...]) -> bytes:
         "fields": fields,
         "key": keyed.key,
         "serial": keyed.serial,
+        "until": keyed.until,
+        "light": [[name, [writer.light(entry) for entry in entries]] for name, entries in keyed.light.items()],
         "runs": [writer.run(run) for run in keyed.runs()],
         "ordered": [
             [
@@ -128,6 +130,11 @@ class _Writer:
         start = -1 if run.cell is None else self.record(run.start)
         return [rule, state, self.cell(run.cell), start, run.deadline, run.serial]
 
+    def light(self, entry: Light) -> list[Any]:
+        moves, cell, start, end = entry
+        assert moves.table is not None
+        return [moves.rule.digest, moves.table.index, self.cell(cell), self.record(start), end]
+
     def cell(self, cell: Cell | None) -> int:
         chain = []
         while cell is not None and id(cell) not in self._cells:
@@ -148,7 +155,8 @@ class _Writer:
 
 def unpack(body: dict[str, Any], partition: Partition, known: dict[str, Compiled]) -> None:
     """Put one key's partial matches into a partition."""
-    keyed = Keyed(body["key"], partition.starts.limit)
+    keyed = Keyed(body["key"])
+    keyed.until = body["until"]
     keyed.serial = body["serial"]
     records: list[Record] = [tuple(record) for record in body["records"]]
     cells: list[Cell] = []
@@ -167,6 +175,12 @@ def unpack(body: dict[str, Any], partition: Partition, known: dict[str, Compiled
             partition.timers.add(run)
         return run
 
+    for name, entries in body["light"]:
+        keyed.light[name] = [
+            (known[rule].tables[state].awaited(), cells[cell], records[start], end)
+            for rule, state, cell, start, end in entries
+        ]
+        keyed.count += len(entries)
     for packed in body["runs"]:
         run = run_of(packed)
         assert run.state is not None
@@ -179,7 +193,7 @@ def unpack(body: dict[str, Any], partition: Partition, known: dict[str, Compiled
         keyed.ordered[known[rule]] = queue
         if queue.due:
             partition.overdue[keyed.key] = None
-    partition.keys[keyed.key] = keyed
+    partition.watch(keyed)
 
 
 def _match(one: dict[str, Any]) -> Match:

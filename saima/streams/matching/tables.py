@@ -9,8 +9,10 @@ from typing import Any
 from saima.streams.matching import guards
 from saima.streams.matching.automaton import Edge, State
 from saima.streams.matching.closures import Shared, Test
+from saima.streams.matching.grammar import Rule
 from saima.streams.matching.guards import ALWAYS, NEVER, Guard, either, every, specialised
 from saima.streams.matching.nodes import OTHER
+from saima.streams.matching.runs import FOREVER
 
 TAKE, IGNORE, STOP, END, PASS_END = range(5)
 """Transitions: accept the event, pass over it, end the run by a ban, accept it as the last, end without it."""
@@ -36,9 +38,12 @@ class Transition:
     ends_if: Test | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Moves:
-    """Transitions of a state for one event type, and their shape."""
+    """Transitions of a state for one event type, and their shape.
+
+    follow, follow_type: where MOVE and its like lead to a light state, the moves from there and the type it awaits.
+    """
 
     shape: int
     guard: Test | None
@@ -46,16 +51,24 @@ class Moves:
     step: str
     ends: bool
     transitions: tuple[Transition, ...]
+    table: StateTable | None = None
+    rule: Any = None
+    within: int = 0
+    follow: Moves | None = None
+    follow_type: str = ""
 
 
 class StateTable:
     """A state at run time.
 
     moves: by event type; `other` for the rest. awaits: event types that touch a run here, None if every event does.
-    index: number within the rule; looping: a loop's length is bounded here.
+    index: number within the rule; looping: a loop's length is bounded here. light: a run here awaits one type, only
+    that event or the rule's own time ends it, and nobody asks how: it is kept as a plain tuple.
     """
 
-    __slots__ = ("awaits", "expires", "gap", "index", "looping", "moves", "name", "other", "pending", "rule", "step")
+    __slots__ = (
+        "awaits", "expires", "gap", "index", "light", "looping", "moves", "name", "other", "pending", "rule", "step",
+    )  # fmt: skip
 
     def __init__(self, rule: Any, state: State, index: int) -> None:
         self.rule = rule
@@ -71,6 +84,12 @@ class StateTable:
         self.moves: dict[str, Moves] = {}
         self.other = _STAY
         self.awaits: tuple[str, ...] | None = ()
+        self.light = False
+
+    def awaited(self) -> Moves:
+        """Moves of a light state for the type that it awaits."""
+        assert self.awaits is not None
+        return self.moves[self.awaits[0]]
 
     def __repr__(self) -> str:
         return f"StateTable({self.name})"
@@ -79,10 +98,11 @@ class StateTable:
 _STAY = Moves(STAY, None, None, "", False, ())
 
 
-def tabulate(rule: Any, states: list[State], types: set[str], on: list[str] | None, shared: Shared) -> list[StateTable]:
-    """Tables of a rule's states, in their order; the start state's table is last in `starts` of the rule."""
+def tabulate(compiled: Any, rule: Rule, states: list[State], types: set[str], shared: Shared) -> list[StateTable]:
+    """Tables of the states of a rule, in their order; `compiled` is the rule that they will belong to."""
+    on = rule.on
     waiting = [state for state in states if state.kind in ("normal", "pending")]
-    tables = {state: StateTable(rule, state, index) for index, state in enumerate(waiting)}
+    tables = {state: StateTable(compiled, state, index) for index, state in enumerate(waiting)}
     for state, table in tables.items():
         seen = types if on is None else types & set(on)
         moves = {name: _moves(state, name, tables, shared) for name in sorted(seen)}
@@ -95,7 +115,24 @@ def tabulate(rule: Any, states: list[State], types: set[str], on: list[str] | No
             table.awaits = tuple(name for name, found in moves.items() if found.shape != STAY)
         else:
             table.awaits = None
+        table.light = _light(table, rule)
+    for table in tables.values():
+        for found in (*table.moves.values(), table.other):
+            if found is _STAY:
+                continue
+            found.table, found.rule, found.within = table, compiled, rule.within_ms or FOREVER
+            if found.target is not None and found.target.light:
+                found.follow = found.target.awaited()
+                found.follow_type = (found.target.awaits or ("",))[0]
     return list(tables.values())
+
+
+def _light(table: StateTable, rule: Rule) -> bool:
+    if rule.skip.to != "none" or rule.emit.timeouts or table.pending or table.gap is not None:
+        return False
+    if table.awaits is None or len(table.awaits) != 1:
+        return False
+    return table.awaited().shape in (MOVE, FINISH, FORK, CHOOSE)
 
 
 def _moves(state: State, event_type: Any, tables: dict[State, StateTable], shared: Shared) -> Moves:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import heapq
+from typing import TYPE_CHECKING
 
 from saima.streams.matching.runs import Run
+
+if TYPE_CHECKING:
+    from saima.streams.matching.keyed import Keyed
 
 _SHIFT = 12
 """A span is 4,096 ms: runs of one span share one place in the heap."""
@@ -46,3 +50,26 @@ class Timers:
 
     def __len__(self) -> int:
         return sum(len(runs) for runs in self._spans.values())
+
+
+class KeyTimers:
+    """Keys by the time after which none of their light partial matches is left."""
+
+    def __init__(self) -> None:
+        self._spans: dict[int, list[Keyed]] = {}
+        self._heap: list[int] = []
+
+    def add(self, keyed: Keyed) -> None:
+        """Remember a key by its `until`."""
+        span = (keyed.until >> _SHIFT) + 1
+        if span not in self._spans:
+            self._spans[span] = []
+            heapq.heappush(self._heap, span)
+        self._spans[span].append(keyed)
+
+    def due(self, watermark: int) -> list[Keyed]:
+        """Keys whose time may have come; they are forgotten."""
+        found: list[Keyed] = []
+        while self._heap and self._heap[0] <= watermark >> _SHIFT:
+            found += self._spans.pop(heapq.heappop(self._heap))
+        return found
