@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from saima.features.field_type import FieldType
+from saima.features.record import Record
 
 Name = str
 Dtype = str
@@ -27,6 +28,9 @@ class Source(Strict):
     fields: dict[Name, FieldType]
     lateness: str = "10m"
     freshness: str = "2m"
+    record: Record | None = Field(
+        None, exclude=True, description="How records of a source outside become events; no part of the digest."
+    )
 
 
 class Items(Strict):

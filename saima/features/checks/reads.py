@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from saima.features.checks.records import check_record
 from saima.features.expression import Scope, compile_expression
 from saima.features.nodes import column
 from saima.features.reads import ANY_VALUE, NUMBER_VALUE, measure_name
@@ -33,6 +34,7 @@ def check_source(checker: Checker, name: str, source: Source) -> None:
     checker.known("field", source.key, source.fields, "sources", name, "key")
     checker.duration(source.lateness, "sources", name, "lateness")
     checker.duration(source.freshness, "sources", name, "freshness", least=1)
+    check_record(checker, name, source)
 
 
 def check_keys(checker: Checker, section: str, name: str, reader: Table | Aggregate) -> None:

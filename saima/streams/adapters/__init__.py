@@ -1,0 +1,20 @@
+"""Adapters: a source's records become standard events, or dead letters with their bytes and the reason."""
+
+from saima.streams.adapters.adapter import Adapted, Adapter
+from saima.streams.adapters.limits import AHEAD, MAX_KEY, MAX_RECORD, implausible
+from saima.streams.adapters.reading import Reader
+from saima.streams.adapters.refusals import REASONS, Refusal, Refused, letters
+
+__all__ = [
+    "AHEAD",
+    "MAX_KEY",
+    "MAX_RECORD",
+    "REASONS",
+    "Adapted",
+    "Adapter",
+    "Reader",
+    "Refusal",
+    "Refused",
+    "implausible",
+    "letters",
+]
