@@ -176,11 +176,6 @@ class Partition(Heavy):
             keyed.timed = False
             if self.keys.get(keyed.key) is not keyed:
                 continue
-            if keyed.until > watermark:
-                if keyed.until < FOREVER:
-                    keyed.timed = True
-                    self._sweep.add(keyed)
-                continue
             keyed.drop_light(watermark)
             keyed.until = 0
             self.dirty[keyed.key] = None

@@ -61,15 +61,23 @@ class KeyTimers:
 
     def add(self, keyed: Keyed) -> None:
         """Remember a key by its `until`."""
-        span = (keyed.until >> _SHIFT) + 1
+        span = keyed.until >> _SHIFT
         if span not in self._spans:
             self._spans[span] = []
             heapq.heappush(self._heap, span)
         self._spans[span].append(keyed)
 
     def due(self, watermark: int) -> list[Keyed]:
-        """Keys whose time may have come; they are forgotten."""
+        """Keys whose time has come; they are forgotten."""
         found: list[Keyed] = []
-        while self._heap and self._heap[0] <= watermark >> _SHIFT:
-            found += self._spans.pop(heapq.heappop(self._heap))
+        last = watermark >> _SHIFT
+        while self._heap and self._heap[0] <= last:
+            span = heapq.heappop(self._heap)
+            for keyed in self._spans.pop(span):
+                if keyed.until <= watermark:
+                    found.append(keyed)
+                else:
+                    self.add(keyed)
+            if span == last:
+                break
         return found
