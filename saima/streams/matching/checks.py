@@ -59,7 +59,8 @@ def _chain(elements: list[Element], path: str, problems: Problems) -> None:
         place, name = f"{path}[{i}]", element.name or ""
         before = elements[i - 1] if i else None
         if before is None and element.after is not None:
-            problems.add(f"{place}.after", "the first step follows nothing; leave 'after' out", name)
+            ban = ", and a rule does not start with a ban" if element.after in BANS else ""
+            problems.add(f"{place}.after", f"the first step follows nothing{ban}; leave 'after' out", name)
         if before is not None and element.after is None:
             problems.add(f"{place}.after", "'after' is missing; only the first step has none", name)
         _repetition(element, place, problems)
@@ -116,6 +117,25 @@ def _group(group: Group, path: str, problems: Problems) -> None:
     if repeats and all(_skippable(element) for element in group.group):
         problems.add(f"{path}.group", "a repeated group needs a step that is not optional", group.name or "")
     _chain(group.group, f"{path}.group", problems)
+
+
+def _skippable(element: Element) -> bool:
+    if element.optional or repetitions(element)[0] == 0 or element.after in BANS:
+        return True
+    return isinstance(element, Group) and all(_skippable(inner) for inner in element.group)
+
+
+def _ends(rule: Rule, problems: Problems) -> None:
+    last = rule.pattern[-1]
+    path = f"$.pattern[{len(rule.pattern) - 1}]"
+    if last.after == "not_followed_by" and rule.within_ms is None:
+        gap = last.gap_ms if isinstance(last, Step) else None
+        if gap is None or (isinstance(gap, tuple) and gap[1] is None):
+            problems.add(
+                f"{path}.after",
+                "a rule that ends with not_followed_by needs within_ms: when is it over?",
+                last.name or "",
+            )
 
 
 def _skippable(element: Element) -> bool:
