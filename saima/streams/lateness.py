@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +15,18 @@ BEGINNING = -(2**62)
 class Clock:
     """The event-time clock of one source in one partition.
 
-    newest: greatest time seen, ms UTC; lateness: how far behind it an event may still come, ms.
+    newest: greatest time seen, ms UTC; lateness: how far behind it an event may still come, ms; floor: where the
+    stream begins, ms UTC: what happened before it belongs to history, and is late however early it comes.
     """
 
     lateness: int
     newest: int = BEGINNING
+    floor: int = BEGINNING
 
     @property
     def watermark(self) -> int:
         """Every event with a smaller time that comes from now on is late."""
-        return BEGINNING if self.newest == BEGINNING else self.newest - self.lateness
+        return self.floor if self.newest == BEGINNING else max(self.newest - self.lateness, self.floor)
 
     def judge(self, times: NDArray[np.int64]) -> tuple[NDArray[np.bool_], Clock]:
         """Verdict per row (True: late), and the clock after the last row.
@@ -38,10 +40,10 @@ class Clock:
         if not len(times):
             return np.zeros(0, dtype=np.bool_), self
         running = np.maximum.accumulate(np.concatenate(([self.newest], times)))
-        return times < running[:-1] - self.lateness, Clock(self.lateness, int(running[-1]))
+        late = times < np.maximum(running[:-1] - self.lateness, self.floor)
+        return late, replace(self, newest=int(running[-1]))
 
     def see(self, time: int) -> tuple[bool, Clock]:
         """The verdict and the clock after one row."""
-        if time > self.newest:
-            return False, Clock(self.lateness, time)
-        return time < self.newest - self.lateness, self
+        late = time < self.watermark
+        return late, replace(self, newest=time) if time > self.newest else self

@@ -25,7 +25,7 @@ def history_ends(registry: Registry) -> dict[str, int]:
 def history_frames(
     tables: Tables, topics: Iterable[Topic], upto: int, ends: Mapping[str, int]
 ) -> dict[str, pl.LazyFrame]:
-    """Accepted rows by topic: those of history (offset 0) before its end, and those of the log up to `upto`.
+    """Accepted rows by topic: those of history (offset 0) before its end, and from then on the log's up to `upto`.
 
     Raises StoreError naming a field that the table holds in another type than is declared now.
     """
@@ -35,7 +35,8 @@ def history_frames(
         if not tables.exists(name):
             continue
         offset, time = pl.col("offset"), pl.col("time")
-        accepted = ~pl.col("late") & (offset <= upto) & ((offset > 0) | (time < ends.get(topic.name, 0)))
+        end = ends.get(topic.name, 0)
+        accepted = ~pl.col("late") & (offset <= upto) & pl.when(offset > 0).then(time >= end).otherwise(time < end)
         frame = tables.scan(name).filter(accepted)
         schema = pl.DataFrame(topic.schema.empty_table()).schema
         known = frame.collect_schema()

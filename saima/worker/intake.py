@@ -82,6 +82,12 @@ class Intake:
             if topic in self.clocks:
                 self.clocks[topic] = replace(self.clocks[topic], newest=time)
 
+    def begin(self, ends: Mapping[str, int]) -> None:
+        """Leave to history what happened before its end, by topic, ms UTC: a row of the log from then is late."""
+        for topic, end in ends.items():
+            if topic in self.clocks:
+                self.clocks[topic] = replace(self.clocks[topic], floor=end)
+
     def admit(self, segments: Sequence[Segment]) -> Batch:
         """Check, de-duplicate and judge all rows of the segments."""
         batch = Batch()

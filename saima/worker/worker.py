@@ -106,6 +106,7 @@ class Worker:
                         self._outbox_rows += outbox.unpacked(data).num_rows
                         self._outbox_size += len(data)
         ends = history_ends(self._registry)
+        self._engines.intake.begin(ends)
         wanted = {name: ends.get(topic, 0) for name, topic in self.catalog.tables.items()}
         missing = {name for name, end in wanted.items() if self._ledger.built.get(name) != end}
         if known is None or missing:

@@ -270,3 +270,28 @@ def test_a_history_that_comes_later_is_built_from(another: Home) -> None:
     online.close()
     assert rows
     assert all(rows.values()), rows
+
+
+def test_what_happened_before_the_end_of_history_is_counted_once(home: Home) -> None:
+    """An event that history holds and the log brings again is late: batch owns what was before, the stream the rest."""
+    home.append("viewed", home.view("before", home.B - 1, "s0", 1), home.view("at", home.B, "s0", 1))
+    worker = Worker(home.settings)
+    settle(worker)
+    worker.close()
+    seen = home.tables.scan("events/viewed").filter(pl.col("offset") > 0).sort("offset").collect()
+    assert dict(seen.select("id", "late").iter_rows()) == {"before": True, "at": False}
+
+    def views() -> list[int]:
+        extractor = Extractor(load(home.algorithms / "shop"), open_online(0, home.settings))
+        return extractor.extract({"shop": "s0", "item": "i"}, None, None, home.B + 1).features["views_1h"].to_list()
+
+    assert views() == [20 + 1]
+    home.registry.put_fact("history/viewed", {"end": home.B - 6 * HOUR})
+    again = Worker(home.settings)
+    again.bootstrap()
+    again.close()
+    home.registry.put_fact("history/viewed", {"end": home.B})
+    again = Worker(home.settings)
+    again.bootstrap()
+    again.close()
+    assert views() == [20 + 1]
