@@ -138,29 +138,6 @@ def _ends(rule: Rule, problems: Problems) -> None:
             )
 
 
-def _skippable(element: Element) -> bool:
-    if element.optional or repetitions(element)[0] == 0 or element.after in BANS:
-        return True
-    return isinstance(element, Group) and all(_skippable(inner) for inner in element.group)
-
-
-def _ends(rule: Rule, problems: Problems) -> None:
-    last = rule.pattern[-1]
-    path = f"$.pattern[{len(rule.pattern) - 1}]"
-    if last.after == "not_followed_by" and rule.within_ms is None:
-        gap = last.gap_ms if isinstance(last, Step) else None
-        if gap is None or (isinstance(gap, tuple) and gap[1] is None):
-            problems.add(
-                f"{path}.after",
-                "a rule that ends with not_followed_by needs within_ms: when is it over?",
-                last.name or "",
-            )
-    if len(rule.pattern) > 1 and all(element.after in BANS for element in rule.pattern[1:]) is False:
-        return
-    if isinstance(rule.pattern[0], Step) and rule.pattern[0].after in BANS:
-        problems.add("$.pattern[0].after", "a rule does not start with a ban", rule.pattern[0].name)
-
-
 def _skip(rule: Rule, problems: Problems) -> None:
     if rule.skip.to in ("first", "last"):
         names = [step.name for step, _ in steps(rule.pattern, "$.pattern") if step.after not in BANS]
