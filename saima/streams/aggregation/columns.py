@@ -73,10 +73,9 @@ class ColumnTiles:
         seqs.append(row[1])
         values.append(row[2] or 0)
         if len(slots) >= STAGED:
-            self._settle()
+            self.settle()
 
-    def _settle(self) -> None:
-        """Take the staged events into the arrays."""
+    def settle(self) -> None:
         slots, times, seqs, values = self._staged
         if slots:
             self._staged = ([], [], [], [])
@@ -84,7 +83,7 @@ class ColumnTiles:
             self._insert(np.array(slots), np.array(times), np.array(seqs), np.array(values, kind))
 
     def add_batch(self, keys: pl.Series, times: Ints, seqs: Ints, values: pl.Series | None) -> None:
-        self._settle()
+        self.settle()
         slots = self._slots.of(keys, insert=True)
         self._insert(slots, times, seqs, np.zeros(len(slots), np.int64) if values is None else values.to_numpy())
 
@@ -120,18 +119,24 @@ class ColumnTiles:
         self._rows = longer(self._rows, int(self._row_heads[CLASSES]), rows)
         self._tiles = longer(self._tiles, int(self._tile_heads[CLASSES]), tiles)
 
+    def count(self) -> int:
+        self.settle()
+        slots, starts = np.arange(self._slots.count), np.empty(self._slots.count + 1, np.int64)
+        packing.measure(slots, self._keys, 1, 0, self._hops, self._widths, self._rows, self._tiles, starts)
+        return int(starts[-1]) - len(slots) * (6 + len(self._hops))
+
     def view(self, asks: Sequence[Ask]) -> ColumnView:
         return ColumnView(self, asks)
 
     def seek(self, key: str) -> int:
         """Slot of a key, -1 without one; what was staged is in the arrays."""
         if self._staged[0]:
-            self._settle()
+            self.settle()
         return self._slots.seek(key)
 
     def seek_batch(self, keys: pl.Series) -> Ints:
         """The same for many keys."""
-        self._settle()
+        self.settle()
         return self._slots.of(keys, insert=False)
 
     def measure(self, slots: Ints, q: Ints, windows: Ints, totals: Ints) -> None:
@@ -147,7 +152,7 @@ class ColumnTiles:
             )
 
     def pack(self, *, changed: bool) -> list[tuple[str, bytes]]:
-        self._settle()
+        self.settle()
         dirty = self._keys[: self._slots.count, kernels.DIRTY]
         slots = np.flatnonzero(dirty) if changed else np.arange(self._slots.count)
         if changed:
@@ -170,7 +175,7 @@ class ColumnTiles:
         return [data[start:end] for start, end in pairwise(ends)]
 
     def load(self, keys: Sequence[str], entities: Sequence[bytes]) -> None:
-        self._settle()
+        self.settle()
         slots = self._slots.of(pl.Series(keys, dtype=pl.String), insert=True)
         self._widen()
         words = np.frombuffer(b"".join(entities), np.int64)
@@ -181,7 +186,7 @@ class ColumnTiles:
         )  # fmt: skip
 
     def expire(self, before: int) -> list[str]:
-        self._settle()
+        self.settle()
         keys = self._keys[: self._slots.count]
         old = np.flatnonzero(keys[:, kernels.LATEST] < before)
         if not len(old):

@@ -106,6 +106,15 @@ class Aggregation:
             self._gone += [(table, key) for key in tiles.expire(expiry(tiles.group, watermark))]
         return []
 
+    def settle(self) -> None:
+        """Fold all that was only noted of single events."""
+        for tiles in self.tiles.values():
+            tiles.settle()
+
+    def count(self) -> int:
+        """How many closed tiles are held."""
+        return sum(tiles.count() for tiles in self.tiles.values())
+
     def read(self, name: str, key: str, q: int) -> dict[str, Any]:
         """Measures of a definition by `<measure>_<window>`, of a key as of q.
 

@@ -79,7 +79,8 @@ class Intake:
         if late.any():
             before = np.maximum.accumulate(np.concatenate(([self._newest], times)))[:-1]
             behind = pl.Series("behind", before - times)
-            found = events.with_columns(behind).filter(pl.Series(late)).select(LATE).cast(LATE)  # type: ignore[arg-type]
+            every = events.with_columns(behind).filter(pl.Series(late))
+            found = every.select(pl.col(name).cast(kind) for name, kind in LATE.items())
             events = events.filter(pl.Series(~late))
         self._newest = clock.newest
         self._taken += events.height
@@ -135,7 +136,7 @@ def take(tiles: Tiles, source: Source) -> Take:
 
 def plain(tiles: RowTiles, key_field: str, value_field: str, otherwise: Take) -> Take:
     """The same for the commonest kind, a text key and a whole number, with nothing in between."""
-    noted, settle = tiles.noted, tiles.settle
+    noted, fold = tiles.noted, tiles.fold
 
     def admit(time: int, seq: int, payload: Mapping[str, Any]) -> None:
         key, value = payload.get(key_field), payload.get(value_field)
@@ -146,7 +147,7 @@ def plain(tiles: RowTiles, key_field: str, value_field: str, otherwise: Take) ->
                 return
             rows.append((time, seq, value))
             if len(rows) >= NOTED:
-                settle(key)
+                fold(key)
         else:
             otherwise(time, seq, payload)
 

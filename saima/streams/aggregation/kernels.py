@@ -244,3 +244,11 @@ def warm(slots: Ints, keys: Ints, levels: int, rows: Ints, tiles: Ints) -> int:
             n = keys[slot, TILES + BEGIN] + keys[slot, TILES + LENGTH]
             touched += tiles[keys[slot, TILES + OFFSET] + max(n - 1, 0), START] & 1
     return touched
+
+
+@kernel
+def accumulate(slots: Ints, values: Ints, tiles: Ints) -> None:
+    """Fold values into one tile a slot."""
+    for i in range(len(slots)):
+        value = values[i]
+        fold(slots[i], 1, value >> 32, value & DIGITS, value, value, tiles)

@@ -46,14 +46,14 @@ class RowTiles:
             return
         rows.append(row)
         if len(rows) >= NOTED:
-            self.settle(key)
+            self.fold(key)
 
     def add_batch(self, keys: pl.Series, times: Ints, seqs: Ints, values: pl.Series | None) -> None:
         column = [None] * len(keys) if values is None else values.to_list()
         for key, row in zip(keys.to_list(), zip(times.tolist(), seqs.tolist(), column, strict=True), strict=True):
             self.add(key, row)
 
-    def settle(self, key: str) -> Entity | None:
+    def fold(self, key: str) -> Entity | None:
         """Fold what was noted of a key; its entity, None if it has no events."""
         entity = self._entities.get(key)
         rows = self.noted.pop(key, None)
@@ -66,9 +66,13 @@ class RowTiles:
             self._changed.add(key)
         return entity
 
-    def _settle_all(self) -> None:
+    def settle(self) -> None:
         for key in list(self.noted):
-            self.settle(key)
+            self.fold(key)
+
+    def count(self) -> int:
+        self.settle()
+        return sum(len(level) for entity in self._entities.values() for level in entity.levels)
 
     def _forget(self, key: str) -> None:
         for view in self._views:
@@ -80,7 +84,7 @@ class RowTiles:
         return RowView(self, merged)
 
     def pack(self, *, changed: bool) -> list[tuple[str, bytes]]:
-        self._settle_all()
+        self.settle()
         keys = sorted(self._changed) if changed else list(self._entities)
         if changed:
             self._changed.clear()
@@ -91,7 +95,7 @@ class RowTiles:
             self._entities[key] = self._codec.unpack(data)
 
     def expire(self, before: int) -> list[str]:
-        self._settle_all()
+        self.settle()
         gone = [key for key, entity in self._entities.items() if entity.latest is None or entity.latest < before]
         for key in gone:
             del self._entities[key]
@@ -107,7 +111,7 @@ class RowView:
         self._tiles, self._merged = tiles, merged
 
     def read(self, key: str, q: int) -> list[Any]:
-        return self._merged.read(key, self._tiles.settle(key), q)
+        return self._merged.read(key, self._tiles.fold(key), q)
 
     def read_batch(self, keys: pl.Series, q: Ints) -> list[list[Any]]:
         return [self.read(key, moment) for key, moment in zip(keys.to_list(), q.tolist(), strict=True)]

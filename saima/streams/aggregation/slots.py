@@ -8,6 +8,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
@@ -54,6 +55,11 @@ class Slots:
         """Texts of slots."""
         text, starts, ends = self._text.tobytes(), self._ends[slots].tolist(), self._ends[slots + 1].tolist()
         return [text[start:end].decode() for start, end in zip(starts, ends, strict=True)]
+
+    def texts(self) -> pl.Series:
+        """Texts of all slots, in their order."""
+        ends, text = pa.py_buffer(self._ends[: self.count + 1].tobytes()), pa.py_buffer(self._text.tobytes())
+        return pl.Series("key", pa.LargeStringArray.from_buffers(self.count, ends, text), dtype=pl.String)
 
     def _single(self, key: str, *, insert: bool) -> int:
         return int(self._of(*buffers(pl.Series([key])), insert=insert)[0])

@@ -43,6 +43,14 @@ class Tiles(Protocol):
         """Add events in order of arrival; keys and values have no nulls."""
         ...
 
+    def settle(self) -> None:
+        """Fold what was only noted of single events."""
+        ...
+
+    def count(self) -> int:
+        """How many closed tiles are held, of every level."""
+        ...
+
     def view(self, asks: Sequence[Ask]) -> View:
         """What reads the asks, at any time from now on."""
         ...
