@@ -58,8 +58,8 @@ class _Lowering:
             return nodes.apply("not", inside) if name == "not in" else inside
         if name == "is_null" and len(tree.args) == 1 and not tree.keywords:
             return nodes.apply("not", nodes.apply("has", self.node(tree.args[0])))
-        if name == "contains" and len(tree.args) == 2 and not tree.keywords:
-            return nodes.apply("contains", *(self.node(arg) for arg in tree.args))
+        if name in ("contains", "starts") and len(tree.args) == 2 and not tree.keywords:
+            return nodes.apply(name, *(self.node(arg) for arg in tree.args))
         return self.call(tree)
 
     def over_step(self, tree: Apply) -> bool:
