@@ -49,6 +49,9 @@ def replace(
             partition.dirty[keyed.key] = None
             if keyed.idle:
                 partition.forget(keyed)
+            else:
+                keyed.timed = False
+                partition.watch(keyed)
         current = set(rules.rules.values())
         partition.draining = [compiled for compiled in kept if compiled not in current]
 
@@ -73,7 +76,7 @@ def _replace_runs(
     timers: Timers,
     kept: dict[Compiled, None],
 ) -> None:
-    light, keyed.light, keyed.count = keyed.light, {}, 0
+    light, keyed.light, keyed.count, keyed.until = keyed.light, {}, 0, 0
     for entries in light.values():
         for moves, cell, start, _ in entries:
             assert moves.table is not None
