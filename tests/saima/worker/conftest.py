@@ -97,6 +97,25 @@ class Home:
                     "viewed", self.view(f"v{i - 1}.0", time, "s0", 1), self.view(f"late{i}", time - HOUR, "s1", 2)
                 )
 
+    def crowd(self, start: int, stop: int) -> None:
+        """Events number start to stop - 1 of a crowd of 97 shops, in segments of about a hundred: of ten events eight
+        views, a prediction and the payment of an earlier one; some views are repeated, some are late."""
+        for first in range(start, stop, 100):
+            views, predictions, payments = [], [], []
+            for n in range(first, min(first + 100, stop)):
+                time, kind = B + n * 6_000, n % 10
+                if kind < 8:
+                    again = n % 37 == 0
+                    moment = time - HOUR if n % 41 == 0 else time
+                    views.append(self.view(f"c{n - 10 * again}", moment, f"s{n * 31 % 97}", n % 1013))
+                elif kind == 8:
+                    predictions.append(self.prediction(f"t{n}", time, number=n, degraded=n % 70 == 8))
+                elif n > 3_000 and n % 50 != 9:
+                    payments.append(self.payment(f"t{n - 1_001 - n % 3 * 100}", time, n / 7))
+            for topic, events in (("viewed", views), (JOURNAL, predictions), ("paid", payments)):
+                if events:
+                    self.append(topic, *events)
+
     def state(self) -> dict[str, Any]:
         """Everything that must be equal after the same events: online entities, tables, facts."""
         online = open_online(0, self.settings)
@@ -134,16 +153,19 @@ class Home:
         """Tables that the worker appends to."""
         return ["events/viewed", "events/paid", "events/dead_letter", "shop/journal", "shop/samples"]
 
-    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-        """A real worker process, in small cycles."""
-        environment = {
+    def variables(self) -> dict[str, str]:
+        """Environment of a worker's process."""
+        return {
             **os.environ,
             "SAIMA_HOME": str(self.path),
             "SAIMA_ALGORITHMS": str(self.algorithms),
             "SAIMA_FSYNC": "false",
             "SAIMA_KILL_AT": "",
-            **variables,
         }
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """A real worker process, in small cycles."""
+        environment = {**self.variables(), **variables}
         command = [sys.executable, "-m", "saima.worker", "--rows", "12", "--drain-seconds", "0.05", *arguments]
         return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
