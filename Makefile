@@ -7,7 +7,7 @@ export UV_PYTHON_DOWNLOADS = never
 BIN := .venv/bin
 PARALLEL := -n auto --dist loadgroup
 
-.PHONY: help up demo test test-all check format lock bench-features clean
+.PHONY: help up demo test test-all check format lock bench-features bench-streams clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -41,12 +41,17 @@ format: .venv/.ready ## rewrite the code as the formatter says
 bench-features: .venv/.ready ## features beside Polars, DuckDB and Feast in one run: ratios, bench/results/features.json
 	@$(BIN)/python bench/features/compare.py $(BENCH)
 
+bench-streams: .venv/.ready ## streams beside Bytewax and Pathway in one run: ratios, bench/results/streams.json
+	@$(BIN)/python bench/streams/compare.py $(BENCH)
+
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	--no-annotate
 lock: .venv/.ready ## compile the locks anew: versions and hashes, no address
 	@$(COMPILE) --group dev pyproject.toml -o requirements.lock
 	@for peer in duckdb feast; do \
 		$(COMPILE) bench/features/requirements-$$peer.in -o bench/features/requirements-$$peer.lock; done
+	@for peer in bytewax pathway; do \
+		$(COMPILE) bench/streams/requirements-$$peer.in -o bench/streams/requirements-$$peer.lock; done
 
 clean: ## remove the state (var/), not the environment
 	@rm -rf var

@@ -28,6 +28,10 @@ STAGED = 1024
 """Single events that are taken into the arrays together."""
 
 
+FEW = 64
+"""Events up to which a call costs more than a cache miss."""
+
+
 def columnar(group: Group) -> bool:
     """Whether arrays can hold a group: counts, exact sums, extremes."""
     return not group.is_text and set(components(group)) <= KINDS.keys() and not (group.is_float and _sums(group))
@@ -53,7 +57,7 @@ class ColumnTiles:
         self._keys = self._fresh(512)
         self._rows, self._tiles = np.zeros((4096, 3), np.int64), np.zeros((4096, 6), np.int64)
         self._row_heads, self._tile_heads = pool(), pool()
-        self._staged: tuple[list[int], list[int], list[int], list[Any]] = ([], [], [], [])
+        self._staged: tuple[list[str], list[int], list[int], list[Any]] = ([], [], [], [])
 
     def _fresh(self, count: int) -> Ints:
         keys = np.zeros((count, kernels.TILES + 4 * len(self._hops)), np.int64)
@@ -67,20 +71,22 @@ class ColumnTiles:
         return self._slots.seek(key) >= 0
 
     def add(self, key: str, row: Row) -> None:
-        slots, times, seqs, values = self._staged
-        slots.append(self._slots.one(key))
+        keys, times, seqs, values = self._staged
+        keys.append(key)
         times.append(row[0])
         seqs.append(row[1])
         values.append(row[2] or 0)
-        if len(slots) >= STAGED:
+        if len(keys) >= STAGED:
             self.settle()
 
     def settle(self) -> None:
-        slots, times, seqs, values = self._staged
-        if slots:
+        keys, times, seqs, values = self._staged
+        if keys:
             self._staged = ([], [], [], [])
+            few = len(keys) <= FEW
+            slots = np.array(list(map(self._slots.one, keys))) if few else self._slots.of(pl.Series(keys), insert=True)
             kind = np.float64 if self.group.is_float else np.int64
-            self._insert(np.array(slots), np.array(times), np.array(seqs), np.array(values, kind))
+            self._insert(slots, np.array(times), np.array(seqs), np.array(values, kind))
 
     def add_batch(self, keys: pl.Series, times: Ints, seqs: Ints, values: pl.Series | None) -> None:
         self.settle()
@@ -91,7 +97,8 @@ class ColumnTiles:
         self._widen()
         words = packing.ordered(values) if self.group.is_float else values
         times, seqs, words = np.ascontiguousarray(times), np.ascontiguousarray(seqs), np.ascontiguousarray(words)
-        kernels.warm(slots, self._keys, len(self._hops), self._rows, self._tiles)
+        if len(slots) > FEW:
+            kernels.warm(slots, self._keys, len(self._hops), self._rows, self._tiles)
         done = 0
         while True:
             done = kernels.add_many(
@@ -204,5 +211,6 @@ def longer(table: Ints, used: int, needed: int) -> Ints:
     """The table, twice as long or more where so many rows more do not fit."""
     if used + needed <= len(table):
         return table
-    room = max(2 * len(table), used + needed)
-    return np.concatenate([table, np.zeros((room - len(table), table.shape[1]), np.int64)])
+    grown = np.empty((max(2 * len(table), used + needed), table.shape[1]), np.int64)
+    grown[:used] = table[:used]
+    return grown

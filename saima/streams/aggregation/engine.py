@@ -11,6 +11,7 @@ import polars as pl
 from saima.events import Event
 from saima.features.declaration import Source
 from saima.features.durations import milliseconds
+from saima.features.windows import Group
 from saima.features.windows.rows import select
 from saima.features.windows.where import predicate
 from saima.streams.aggregation import image
@@ -83,7 +84,20 @@ class Aggregation:
 
     def _take(self, name: str, events: pl.DataFrame) -> pl.DataFrame:
         accepted, late = self._intakes[name].judge(events)
-        groups = [group for group in self.plan.groups.values() if group.source == name]
+        others = []
+        for group in (group for group in self.plan.groups.values() if group.source == name):
+            if direct(accepted, group):
+                times, seqs = (accepted.get_column(column).to_numpy() for column in ("time", "seq"))
+                values = None if group.value is None else accepted.get_column(group.value)
+                self.tiles[group.table].add_batch(accepted.get_column(group.key[0]), times, seqs, values)
+            else:
+                others.append(group)
+        if others:
+            self._select(accepted, others)
+        return late
+
+    def _select(self, accepted: pl.DataFrame, groups: Sequence[Group]) -> None:
+        """Add events whose keys, values or conditions are to be computed."""
         selected = select(accepted, groups, self._predicates)
         for group in groups:
             key, value = f"{group.table}/key", f"{group.table}/value"
@@ -94,7 +108,6 @@ class Aggregation:
             times, seqs = (found.get_column(column).to_numpy() for column in ("time", "seq"))
             values = None if group.value is None else found.get_column(value)
             self.tiles[group.table].add_batch(found.get_column(key), times, seqs, values)
-        return late
 
     def advance(self, watermark: int) -> list[Late]:
         """Drop keys that no read from the watermark on can see any more; time alone makes no output."""
@@ -205,3 +218,13 @@ class Aggregation:
         made.readership.resume(state["read"])
         made._expired = state["expired"]
         return made
+
+
+def direct(events: pl.DataFrame, group: Group) -> bool:
+    """Whether a frame's columns are a group's keys and values as they stand: nothing to cast, omit or judge."""
+    if group.where or len(group.key) > 1 or group.is_float:
+        return False
+    kinds = {group.key[0]: pl.String, "seq": pl.Int64, "time": pl.Int64}
+    if group.value is not None:
+        kinds[group.value] = pl.String if group.is_text else pl.Int64
+    return all(events.schema[name] == kind and not events.get_column(name).null_count() for name, kind in kinds.items())
