@@ -17,8 +17,9 @@ from saima.features.keys import key_text
 from saima.features.windows.columns import dtype
 from saima.features.windows.definition import Group, Window
 from saima.features.windows.rows import select
-from saima.streams.aggregation.intake import LATE, Late, converter
+from saima.streams.aggregation.intake import LATE, Late
 from saima.streams.aggregation.open_window import OpenWindow, measured
+from saima.streams.aggregation.single import converter
 from saima.streams.engine import Change
 from saima.streams.lateness import Clock
 

@@ -68,7 +68,8 @@ def streams(draw: st.DrawFn) -> list[Event]:
             payload: dict[str, Any] = {
                 "user": draw(st.sampled_from(["ann", "bob", None])), "amount": draw(st.none() | st.integers(-3, 9)),
                 "gift": draw(st.sampled_from([True, False, None])), "shop": draw(st.sampled_from(["s", "", None])),
-                "stars": draw(st.sampled_from([None, 0.5, -0.0, float("nan")])), "price": draw(st.integers(-200, 900)),
+                "stars": draw(st.sampled_from([None, 0.5, 1, -0.0, float("nan")])),
+                "price": draw(st.integers(-200, 900)),
             }  # fmt: skip
             found.append(Event(payload["user"] or "", "buy", time, seq % 3, str(seq), payload))
         else:
