@@ -30,7 +30,8 @@ class Chosen:
 def relevant(partition: Partition, events: pl.DataFrame) -> Chosen:
     """Events that can begin a partial match, or whose key has one or may have one begun in this batch.
 
-    A superset by design: the loop decides. Everything is told by the type and the key, as numbers.
+    A superset by design: the loop decides. Everything is told by the type and the key, as numbers. Events of a key
+    stand together, in their order: keys do not touch each other, and what belongs together stays in the cache.
     """
     keys = _keys(partition, events)
     without_key = keys.null_count()
@@ -49,7 +50,8 @@ def relevant(partition: Partition, events: pl.DataFrame) -> Chosen:
         chosen = chosen | later
     chosen = chosen & (slots >= 0)
     rows = np.flatnonzero(chosen)
-    kept = events[rows] if len(rows) < events.height else events
+    rows = rows[np.argsort(slots[rows], kind="stable")]
+    kept = events[rows]
     return Chosen(kept, names, slots[rows].tolist(), [known_types[i] for i in types[rows].tolist()], without_key)
 
 

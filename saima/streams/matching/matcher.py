@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any, Literal, Self
 
 import polars as pl
@@ -87,8 +88,7 @@ class Matcher:
             partition.consume(slots, names, rows, here)
             origin = chosen.events["_row"].gather([raw[0] for raw in here]).to_list()
             found += [(row, *raw[1:]) for row, raw in zip(origin, here, strict=True)]
-        if len(self.partitions) > 1:
-            found.sort(key=lambda one: one[0])
+        found.sort(key=itemgetter(0))
         return found
 
     def advance(self, watermark: int) -> list[Match]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 import pyarrow as pa
+
+from saima.streams.matching.runs import cells
 
 if TYPE_CHECKING:
     from saima.streams.matching.rules import Compiled
@@ -56,30 +59,24 @@ class Match:
 def make_match(raw: Raw) -> Match:
     """The match that the loop left."""
     _, compiled, key, kind, time, cell = raw
-    steps: list[str] = []
-    ids: list[str] = []
-    start = _unwind(cell, steps, ids)
+    chain = cells(cell)
     rule = compiled.rule
-    return Match(rule.id, rule.version, key, kind, time, start, tuple(steps), tuple(ids), emitted(compiled, cell))
+    return Match(
+        rule.id,
+        rule.version,
+        key,
+        kind,
+        time,
+        chain[0][2][1],
+        tuple(one[1] for one in chain),
+        tuple(one[2][0] for one in chain),
+        emitted(compiled, cell),
+    )
 
 
 def emitted(compiled: Compiled, cell: Cell) -> dict[str, Any]:
     """What a rule emits of a match."""
     return {name: value({}, cell) for name, value in compiled.emits.items()} if compiled.emits else {}
-
-
-def _unwind(cell: Cell | None, steps: list[str], ids: list[str]) -> int:
-    """Add steps and ids of a match, oldest first; time of the first event."""
-    assert cell is not None
-    here, record = len(ids), cell[2]
-    while cell is not None:
-        record = cell[2]
-        steps.append(cell[1])
-        ids.append(record[0])
-        cell = cell[0]
-    steps[here:] = reversed(steps[here:])
-    ids[here:] = reversed(ids[here:])
-    return record[1]
 
 
 def to_frame(found: Sequence[Raw]) -> pl.DataFrame:
@@ -89,13 +86,21 @@ def to_frame(found: Sequence[Raw]) -> pl.DataFrame:
     steps: list[str] = []
     ids: list[str] = []
     starts: list[int] = []
-    offsets = [0]
-    fields: list[str | None] = []
-    for one in found:
-        starts.append(_unwind(one[5], steps, ids))
-        offsets.append(len(ids))
-        fields.append(json.dumps(emitted(one[1], one[5]), sort_keys=True) if one[1].emits else None)
-    ends = pa.array(offsets, pa.int64())
+    counts: list[int] = []
+    for one in reversed(found):  # newest first, and turned round as a whole
+        cell: Cell | None = one[5]
+        before = len(ids)
+        while cell is not None:
+            record = cell[2]
+            steps.append(cell[1])
+            ids.append(record[0])
+            cell = cell[0]
+        starts.append(record[1])
+        counts.append(len(ids) - before)
+    for column in (steps, ids, starts, counts):
+        column.reverse()
+    ends = pa.array([0, *accumulate(counts)], pa.int64())
+    fields = [json.dumps(emitted(one[1], one[5]), sort_keys=True) if one[1].emits else None for one in found]
     rules = [one[1].rule for one in found]
     return pl.DataFrame(
         {

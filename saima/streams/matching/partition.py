@@ -94,6 +94,14 @@ class Partition(Heavy):
                     if end <= time:
                         keyed.count -= 1
                         continue
+                    follow = moves.straight
+                    if follow is not None:
+                        waiting = light.get(moves.follow_type)
+                        if waiting is None:
+                            light[moves.follow_type] = [(follow, (cell, moves.step, record, 1), start, end)]
+                        else:
+                            waiting.append((follow, (cell, moves.step, record, 1), start, end))
+                        continue
                     shape = moves.shape
                     if shape == CHOOSE:
                         if facts is None:
@@ -122,25 +130,24 @@ class Partition(Heavy):
                         keyed.place(moves.target, after, start, self.timers)  # type: ignore[arg-type]
                 if stay:
                     light[event_type] = stay + light.get(event_type, [])
-            for compiled, moves in begun:
-                if moves.guard is not None:
+            for compiled, moves, guard, follow, follow_type, step, within in begun:
+                if guard is not None:
                     if facts is None:
                         facts = facts_of(row)
-                    if not moves.guard(facts, None):
+                    if not guard(facts, None):
                         continue
                 if keyed.count + keyed.live >= keyed.recheck and not self.room(keyed, compiled, time):
                     continue
-                follow = moves.follow
                 if follow is not None:
-                    end = time + moves.within
+                    end = time + within
                     if end > keyed.until:
                         keyed.until = end
                     keyed.count += 1
-                    waiting = light.get(moves.follow_type)
+                    waiting = light.get(follow_type)
                     if waiting is None:
-                        light[moves.follow_type] = [(follow, (None, moves.step, record, 1), record, end)]
+                        light[follow_type] = [(follow, (None, step, record, 1), record, end)]
                     else:
-                        waiting.append((follow, (None, moves.step, record, 1), record, end))
+                        waiting.append((follow, (None, step, record, 1), record, end))
                 else:
                     facts = self.begin(keyed, compiled, moves, rows, row, record, facts, found)
             if pruning or keyed.ordered:

@@ -12,7 +12,7 @@ from saima.streams.matching import guards
 from saima.streams.matching.automaton import State, build
 from saima.streams.matching.chain import Link, make_chain
 from saima.streams.matching.checks import check_rule
-from saima.streams.matching.closures import Shared, Value, compile_node
+from saima.streams.matching.closures import Shared, Test, Value, compile_node
 from saima.streams.matching.conditions import Reader
 from saima.streams.matching.errors import Problems, RuleError
 from saima.streams.matching.grammar import Rule, parse_rule
@@ -184,19 +184,24 @@ class Starts:
         pruning = [compiled for compiled in rules if compiled.ordered]
         self.by_type = {name: _begun(plain, name) for name in _types(plain)}
         self.other = _begun(plain, None)
-        self.ordered = {name: [one for one, _ in _begun(pruning, name)] for name in _types(pruning)}
-        self.ordered_other = [one for one, _ in _begun(pruning, None)]
+        self.ordered = {name: [one[0] for one in _begun(pruning, name)] for name in _types(pruning)}
+        self.ordered_other = [one[0] for one in _begun(pruning, None)]
 
 
 def _types(rules: list[Compiled]) -> set[str]:
     return {name for compiled in rules for name in compiled.start.moves}
 
 
-def _begun(rules: list[Compiled], name: str | None) -> list[tuple[Compiled, Moves]]:
-    found = []
+Begun = tuple[Compiled, Moves, Test | None, Moves | None, str, str, int]
+"""A rule that a first event may begin: its start's moves, and of them guard, follow, follow_type, step, within."""
+
+
+def _begun(rules: list[Compiled], name: str | None) -> list[Begun]:
+    found: list[Begun] = []
     for compiled in rules:
         start = compiled.start
         moves = start.other if name is None else start.moves.get(name, start.other)
         if moves.shape != STAY:
-            found.append((compiled, moves))
+            step, within = moves.step, moves.within
+            found.append((compiled, moves, moves.guard, moves.follow, moves.follow_type, step, within))
     return found

@@ -43,6 +43,7 @@ class Moves:
     """Transitions of a state for one event type, and their shape.
 
     follow, follow_type: where MOVE and its like lead to a light state, the moves from there and the type it awaits.
+    straight: `follow`, where the shape is MOVE.
     """
 
     shape: int
@@ -56,6 +57,7 @@ class Moves:
     within: int = 0
     follow: Moves | None = None
     follow_type: str = ""
+    straight: Moves | None = None
 
 
 class StateTable:
@@ -124,6 +126,7 @@ def tabulate(compiled: Any, rule: Rule, states: list[State], types: set[str], sh
             if found.target is not None and found.target.light:
                 found.follow = found.target.awaited()
                 found.follow_type = (found.target.awaits or ("",))[0]
+                found.straight = found.follow if found.shape == MOVE else None
     return list(tables.values())
 
 
