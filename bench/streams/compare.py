@@ -86,7 +86,7 @@ def goals(found: Mapping[str, Any]) -> list[Goal]:
     """What the numbers of aggregation are to reach."""
     ours, bytewax, pathway = found["aggregation"], found["bytewax"], found["pathway"]
     single = max(ours["single"].values(), key=lambda one: float(one["per_cpu_second"]))
-    latency = min(ours["update_and_read"].values(), key=lambda one: float(one["p99_us"]))
+    latency = min(ours["update_and_read"].values(), key=lambda one: float(one["cpu_p99_us"]))
     batches, windows = ours["batches"], ours["tumbling"]
     image = min(ours["snapshot"].values(), key=lambda one: float(one["snapshot_ms"]))
     growth = [one["batch_ns"] for one in ours["growth"].values()]
@@ -98,6 +98,7 @@ def goals(found: Mapping[str, Any]) -> list[Goal]:
         Goal("tumbling windows / Bytewax fold_window", ratio(windows, bytewax["fold_window"]), 40, True, " x"),
         Goal("tumbling windows / Pathway", ratio(windows, pathway["tumbling"]), 20, True, " x"),
         Goal("update and read of 10 features: p99", latency["p99_us"], 15, False, " us"),
+        Goal("update and read of 10 features: p99 of CPU", latency["cpu_p99_us"], 15, False, " us"),
         Goal("update and read of 10 features: p99.9", latency["p999_us"], 1000, False, " us"),
         Goal("1,000 declarations of which 900 are duplicates / 100", ours["duplicates"]["ratio"], 1.2, False, " x"),
         Goal("snapshot of 100,000 tiles", 1e5 * image["snapshot_ms"] / image["tiles"], 150, False, " ms"),
@@ -142,12 +143,21 @@ def machine() -> dict[str, Any]:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
+        "loop_ns": pace(),
         "cpu": models[0] if models else platform.processor(),
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "load": os.getloadavg()[0],
         "versions": {name: version(name) for name in ("polars", "numpy", "numba")} | locked(),
     }
+
+
+def pace() -> float:
+    """CPU nanoseconds of one turn of an empty loop: how quick Python is here and now, about 20 on a quiet machine."""
+    used = time.process_time_ns()
+    for _ in range(1_000_000):
+        pass
+    return (time.process_time_ns() - used) / 1_000_000
 
 
 def locked() -> dict[str, str]:
@@ -176,7 +186,7 @@ def main() -> None:
         "seconds": round(time.perf_counter() - started),
         "quick": given.quick,
         "note": ROUTING,
-        "machine": {**before, "load_after": os.getloadavg()[0]},
+        "machine": {**before, "load_after": os.getloadavg()[0], "loop_ns_after": pace()},
         "goals": [asdict(goal) | {"met": goal.met} for goal in reached],
         **found,
     }

@@ -50,6 +50,7 @@ class ColumnTiles:
         self.group = group
         self._kinds = np.array([kind for name in components(group) for kind in KINDS[name]], np.int64)
         self._hops, self._widths = np.array(group.hops, np.int64), np.array(group.widths, np.int64)
+        self._event = tuple(np.zeros(1, np.int64) for _ in range(4))
         self._clear()
 
     def _clear(self) -> None:
@@ -83,6 +84,11 @@ class ColumnTiles:
         keys, times, seqs, values = self._staged
         if keys:
             self._staged = ([], [], [], [])
+            if len(keys) == 1 and not self.group.is_float:
+                slots, at, order, words = self._event
+                slots[0], at[0], order[0], words[0] = self._slots.one(keys[0]), times[0], seqs[0], values[0]
+                self._take(slots, at, order, words)
+                return
             few = len(keys) <= FEW
             slots = np.array(list(map(self._slots.one, keys))) if few else self._slots.of(pl.Series(keys), insert=True)
             kind = np.float64 if self.group.is_float else np.int64
@@ -94,11 +100,16 @@ class ColumnTiles:
         self._insert(slots, times, seqs, np.zeros(len(slots), np.int64) if values is None else values.to_numpy())
 
     def _insert(self, slots: Ints, times: Ints, seqs: Ints, values: npt.NDArray[Any]) -> None:
-        self._widen()
         words = packing.ordered(values) if self.group.is_float else values
         times, seqs, words = np.ascontiguousarray(times), np.ascontiguousarray(seqs), np.ascontiguousarray(words)
         if len(slots) > FEW:
+            self._widen()
             kernels.warm(slots, self._keys, len(self._hops), self._rows, self._tiles)
+        self._take(slots, times, seqs, words)
+
+    def _take(self, slots: Ints, times: Ints, seqs: Ints, words: Ints) -> None:
+        """Events into the arrays, which grow as they need."""
+        self._widen()
         done = 0
         while True:
             done = kernels.add_many(

@@ -111,7 +111,14 @@ def _share(
         table, digest = read.group.table, read.aggregate.partition("/")[0]
         result.groups[table] = read.group
         result.tiers[table] = min(result.tiers.get(table, "batch"), tiers[digest], key=TIERS.index)
-        result.answers[digest] = (*result.answers.get(digest, ()), Answer(table, read.asks))
+        result.answers[digest] = _joined(result.answers.get(digest, ()), Answer(table, read.asks))
+
+
+def _joined(answers: tuple[Answer, ...], more: Answer) -> tuple[Answer, ...]:
+    """Answers with one more; what is read of one group is read at once."""
+    same = [answer.asks for answer in answers if answer.table == more.table]
+    others = [answer for answer in answers if answer.table != more.table]
+    return (*others, Answer(more.table, (*(ask for asks in same for ask in asks), *more.asks)))
 
 
 def _aggregates(members: Mapping[str, Definition]) -> dict[str, Aggregate]:

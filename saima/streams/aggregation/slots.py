@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import numba
@@ -62,7 +63,9 @@ class Slots:
         return pl.Series("key", pa.LargeStringArray.from_buffers(self.count, ends, text), dtype=pl.String)
 
     def _single(self, key: str, *, insert: bool) -> int:
-        return int(self._of(*buffers(pl.Series([key])), insert=insert)[0])
+        data = key.encode()
+        offsets = np.frombuffer(struct.pack("<qq", 0, len(data)), np.int64)
+        return int(self._of(offsets, np.frombuffer(data or b"\0", np.uint8), insert=insert)[0])
 
     def _of(self, offsets: Ints, data: Bytes, *, insert: bool) -> Ints:
         out = np.empty(len(offsets) - 1, np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from saima.features.windows.definition import Ask, Group, Window
-from saima.features.windows.measure import empty, result
+from saima.features.windows.measure import empty, fit, result
 from saima.streams.aggregation.packing import floats_of
 
 Ints = npt.NDArray[np.int64]
@@ -37,7 +37,7 @@ class ColumnView:
     def __init__(self, tiles: Measured, asks: Sequence[Ask]) -> None:
         self._tiles, self._asks = tiles, asks
         windows: list[Window] = list(dict.fromkeys(ask.window for ask in asks))
-        self._places = [windows.index(ask.window) for ask in asks]
+        self._parts = [(value_of(ask, tiles.group), windows.index(ask.window), empty(ask.measure)) for ask in asks]
         level = {hop: i for i, hop in enumerate(tiles.group.hops)}
         shapes = [(window.width, window.hop, level.get(window.hop, -1)) for window in windows]
         self._windows = np.array(shapes, np.int64).reshape(-1, 3)
@@ -59,14 +59,31 @@ class ColumnView:
         return [self._values(found) for found in totals]
 
     def _values(self, totals: Ints) -> list[Any]:
-        group = self._tiles.group
-        ends = floats_of(totals).tolist() if group.is_float else None
-        parts = []
-        for w, (count, high, low, least, greatest) in enumerate(totals.tolist()):
-            if ends is not None:
-                least, greatest = ends[w][3:]
-            parts.append({"count": count, "sum": (high << 32) + low, "min": least, "max": greatest})
-        return [
-            result(ask.measure, parts[w], ask.k, group) if parts[w]["count"] else empty(ask.measure)
-            for ask, w in zip(self._asks, self._places, strict=True)
-        ]
+        rows: list[list[Any]] = totals.tolist()
+        if self._tiles.group.is_float:
+            for row, ends in zip(rows, floats_of(totals).tolist(), strict=True):
+                row[3:] = ends[3:]
+        return [value(rows[w]) if rows[w][0] else nothing for value, w, nothing in self._parts]
+
+
+def value_of(ask: Ask, group: Group) -> Callable[[list[Any]], Any]:
+    """A measure from a total that counts at least one event, as `windows.measure.result` has it."""
+    units = group.units
+    if group.dtype != "bool":
+        match ask.measure:
+            case "count":
+                return lambda total: total[0]
+            case "sum":
+                return lambda total: fit((total[1] << 32) + total[2])
+            case "mean":
+                return lambda total: float((total[1] << 32) + total[2]) / (total[0] * units)
+            case "min":
+                return lambda total: total[3]
+            case "max":
+                return lambda total: total[4]
+    return lambda total: result(
+        ask.measure,
+        {"count": total[0], "sum": (total[1] << 32) + total[2], "min": total[3], "max": total[4]},
+        ask.k,
+        group,
+    )
