@@ -76,7 +76,7 @@ class Lives:
     def check(self, deadline: float, pause: float) -> None:
         """Wait a little; fails where the process has ended by itself or the deadline (monotonic s) is over."""
         ended, _, _ = select.select([self._server.stdout], [], [], pause)
-        assert not ended, self._log.read_text()
+        assert not ended, f"the worker has ended by itself, exit code {self.wait()}: {self._log.read_text()}"
         assert time.monotonic() < deadline, f"the worker does not come so far: {self._log.read_text()}"
 
     @property
