@@ -51,7 +51,7 @@ class Aggregation:
                 ColumnTiles(group) if backend == "columns" and eager and columnar(group) else RowTiles(group)
             )
         self._intakes = {name: self._intake(name) for name in {group.source for group in self.plan.groups.values()}}
-        self._predicates = {
+        self.predicates = {
             table: predicate(sources[group.source], group.where, f"aggregates over '{group.source}'")
             for table, group in self.plan.groups.items()
             if group.where
@@ -98,7 +98,7 @@ class Aggregation:
 
     def _select(self, accepted: pl.DataFrame, groups: Sequence[Group]) -> None:
         """Add events whose keys, values or conditions are to be computed."""
-        selected = select(accepted, groups, self._predicates)
+        selected = select(accepted, groups, self.predicates)
         for group in groups:
             key, value = f"{group.table}/key", f"{group.table}/value"
             names = [key, value] if group.value is not None else [key]

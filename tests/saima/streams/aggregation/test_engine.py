@@ -15,6 +15,8 @@ from saima.features.declaration import Declaration
 from saima.streams.aggregation.definition import Tier, definitions
 from saima.streams.aggregation.engine import META, Aggregation, Backend
 from saima.streams.aggregation.plan import NotStreamed
+from saima.streams.aggregation.rows import RowTiles
+from saima.streams.tiles import TileEngine
 
 LATENESS = 60_000
 MINUTE = 60_000
@@ -216,3 +218,36 @@ def test_an_aggregate_that_cannot_be_computed_is_refused() -> None:
     )
     with pytest.raises(DeclarationError, match="exact: false"):
         Aggregation(definitions("shop", declaration), declaration.sources)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@given(events=streams(), share=st.floats(0, 1))
+@settings(max_examples=20, deadline=None)
+def test_history_before_a_seam_and_the_stream_after_it_are_the_whole_stream(
+    backend: Backend, events: list[Event], share: float
+) -> None:
+    whole = engine()
+    kept = [event for event in events if not whole.process(event)]
+    times = sorted(event.time for event in kept)
+    seam = times[int(share * (len(times) - 1))]
+    before = frame_of([event for event in kept if event.time < seam])
+    made = engine(backend)
+    batch = TileEngine(made.plan.groups.values(), predicates=made.predicates)
+    for table, key, data in batch.build_from_history({name: before.filter(type=name) for name in ("buy", "view")}):
+        assert data is not None
+        made.load(table, [key], [data])
+    for event in kept:
+        if event.time >= seam:
+            made.process(event)
+    assert state(made)["tables"] == state(whole)["tables"]
+
+
+def test_what_is_computed_on_read_is_what_is_computed_ahead() -> None:
+    ahead, later = engine("columns"), engine("columns", dict.fromkeys(AGGREGATES, "on_read"))
+    for i in range(500):
+        payload = {"user": "ann", "amount": i % 7, "gift": True, "shop": "s", "stars": 0.5 * i, "price": i}
+        for made in (ahead, later):
+            made.process(Event("ann", "buy", 1_000_000 + 1000 * i, i, str(i), payload))
+    assert all(isinstance(tiles, RowTiles) for tiles in later.tiles.values())
+    for name in ("spent", "dear", "shops", "rated", "paid"):
+        assert later.read(f"shop.{name}", KEYS[name], 1_600_000) == ahead.read(f"shop.{name}", KEYS[name], 1_600_000)
