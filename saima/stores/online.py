@@ -7,6 +7,7 @@ import struct
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -218,7 +219,13 @@ def _scan(txn: Any, table: str) -> list[tuple[str, bytes]]:
 
 def _position(txn: Any) -> Position:
     value = txn.get(position_key())
-    return {} if value is None else {int(k): v for k, v in json.loads(value).items()}
+    return {} if value is None else dict(_decoded(value))
+
+
+@lru_cache(maxsize=64)
+def _decoded(value: bytes) -> Position:
+    """A position's bytes, decoded once for all requests between two commits; not to be written to."""
+    return {int(k): v for k, v in json.loads(value).items()}
 
 
 def _generation(txn: Any, table: str) -> int:

@@ -132,6 +132,16 @@ def test_a_reader_sees_one_commit(store: LmdbStore) -> None:
         assert (after.get_many("t", ["k"]), after.position(), after.generation("t")) == ([b"2"], {0: 2}, 2)
 
 
+def test_a_position_is_its_readers_own(store: LmdbStore) -> None:
+    with store.write() as txn:
+        txn.set_position({0: 7})
+    for _ in range(2):
+        with store.read() as read:
+            found = read.position()
+        assert found == {0: 7}
+        found[0] = 8
+
+
 def test_generation_counts_commits_that_change_a_table(store: LmdbStore) -> None:
     for _ in range(2):
         with store.write() as txn:
