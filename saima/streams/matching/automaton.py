@@ -7,42 +7,10 @@ at the end), a final one is a match. Source of the meaning: Apache Flink, `NFACo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
-
-from saima.streams.matching import guards, nodes
-from saima.streams.matching.chain import Contiguity, Link
-from saima.streams.matching.guards import ALWAYS, Guard, every, holds, negate
-
-Action = Literal["take", "ignore", "proceed"]
-Kind = Literal["normal", "final", "stop", "pending"]
-
-
-@dataclass
-class Edge:
-    """A transition; greedy steps tighten guards of edges that stand already."""
-
-    action: Action
-    source: State
-    target: State
-    guard: Guard
-
-
-@dataclass(eq=False)
-class State:
-    """A state; `step` is the step whose events it takes, `gap` the time since the previous one that ends it."""
-
-    name: str
-    step: str
-    kind: Kind
-    gap: int | None = None
-    start: bool = False
-    edges: list[Edge] = field(default_factory=list)
-
-    def add(self, action: Action, target: State, guard: Guard) -> None:
-        """Add an edge; one that never holds is none."""
-        if guard is not guards.NEVER:
-            self.edges.append(Edge(action, self, target, guard))
+from saima.streams.matching.chain import Link
+from saima.streams.matching.guards import Guard, every, holds, negate
+from saima.streams.matching.states import Kind, State
+from saima.streams.matching.taking import Guards, unless
 
 
 def build(last: Link, within: int | None) -> list[State]:
@@ -50,13 +18,11 @@ def build(last: Link, within: int | None) -> list[State]:
     return _Builder(last, within).build()
 
 
-class _Builder:
+class _Builder(Guards):
     def __init__(self, last: Link, within: int | None) -> None:
-        self.current = last
+        super().__init__(last)
         self.within = within
         self.following: Link | None = None
-        self.enclosing: Link | None = None
-        self.first_of_loop: dict[Link, bool] = {}
         self.states: list[State] = []
         self.stops: dict[str, State] = {}
         self.originals: dict[State, State] = {}
@@ -127,13 +93,13 @@ class _Builder:
         """Copies of the current link for a number of repetitions."""
         link = self.current
         self.mark(False)
-        inner_ignore = _until(self.ignored_inside(link), link.until)
-        take = _until(self.taken(link), link.until)
+        inner_ignore = unless(self.ignored_inside(link), link.until)
+        take = unless(self.taken(link), link.until)
         assert take is not None
         if link.greedy and least != most:
             if link.until is not None:
                 self.originals[sink] = self.copy(sink)
-            _tighten(sink, take)
+            sink.tighten(take)
         for _ in range(least, most):
             sink = self.singleton(sink, proceed, take, inner_ignore, True)
             self.add_stop_of_following(sink)
@@ -196,8 +162,8 @@ class _Builder:
             made.add("proceed", sink, truth)
             turn.add("proceed", made, truth)
             return made
-        ignore = _until(self.ignored_inside(link), link.until)
-        take = _until(self.taken(link), link.until)
+        ignore = unless(self.ignored_inside(link), link.until)
+        take = unless(self.taken(link), link.until)
         assert take is not None
         loop = self.normal()
         if link.greedy:
@@ -206,7 +172,7 @@ class _Builder:
                 loop.add("proceed", copy, every(truth, holds(link.until)))
                 self.originals[sink] = copy
             loop.add("proceed", sink, truth if link.until is None else every(truth, negate(holds(link.until))))
-            _tighten(sink, self.taken(link))
+            sink.tighten(self.taken(link))
         else:
             loop.add("proceed", sink, truth)
         loop.add("take", loop, self.in_time(take))
@@ -224,16 +190,6 @@ class _Builder:
             self.stops[name] = self.state(name, "stop")
             self.stops[name].add("take", self.stops[name], ban)
         return self.stops[name]
-
-    def bans(self) -> list[tuple[Guard, str]]:
-        """Bans in force before the current link: just before it, or before optional links just before it."""
-        found = []
-        link = self.current
-        while (before := link.previous) is not None and (before.optional or before.contiguity == "not_followed_by"):
-            link = before
-            if link.contiguity == "not_followed_by":
-                found.append((self.taken(link), link.name))
-        return found
 
     def add_stops(self, state: State) -> None:
         for ban, name in self.bans():
@@ -265,57 +221,3 @@ class _Builder:
         for edge in state.edges:
             made.add(edge.action, made if edge.target is edge.source else edge.target, edge.guard)
         return made
-
-    def mark(self, first: bool) -> None:
-        if self.current.group is not None:
-            self.first_of_loop[self.current] = first
-
-    def heads_group(self, link: Link) -> bool:
-        return self.enclosing is not None and link.previous is None
-
-    def heads_optional_group(self, link: Link) -> bool:
-        group = self.enclosing
-        if group is None or not self.heads_group(link):
-            return False
-        return self.first_of_loop.get(group, True) and group.optional
-
-    def truth(self) -> Guard:
-        until = self.enclosing.until if self.enclosing is not None else None
-        return ALWAYS if until is None else negate(holds(until))
-
-    def taken(self, link: Link) -> Guard:
-        return every(self.truth(), holds(link.condition))
-
-    def in_time(self, take: Guard) -> Guard:
-        gap = self.current.gap
-        return take if gap is None else every(take, holds(nodes.apply("<", nodes.ELAPSED, nodes.constant(gap))))
-
-    def ignored(self, link: Link) -> Guard | None:
-        contiguity = link.contiguity
-        if self.enclosing is not None and self.heads_group(link):
-            first = self.first_of_loop.get(self.enclosing, True)
-            contiguity = self.enclosing.contiguity if first else self.enclosing.inner
-        return self.passed_over(link, contiguity)
-
-    def ignored_inside(self, link: Link) -> Guard | None:
-        inner = self.enclosing.inner if self.enclosing is not None and self.heads_group(link) else link.inner
-        return self.passed_over(link, inner)
-
-    def passed_over(self, link: Link, contiguity: Contiguity) -> Guard | None:
-        """Guard of an IGNORE edge; None where no event may be passed over."""
-        if contiguity == "strict":
-            return None
-        passed = ALWAYS if contiguity == "any" else negate(holds(link.condition))
-        return every(passed, self.truth())
-
-
-def _until(guard: Guard | None, until: nodes.Node | None) -> Guard | None:
-    if guard is None or until is None:
-        return guard
-    return every(negate(holds(until)), guard)
-
-
-def _tighten(state: State, take: Guard) -> None:
-    """A greedy step before `state`: nothing leaves it with an event that the greedy step takes."""
-    for edge in state.edges:
-        edge.guard = every(edge.guard, negate(take))

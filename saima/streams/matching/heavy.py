@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from saima.streams.matching.keyed import Keyed, follow
+from saima.streams.matching.keyed import RECHECK, Keyed, follow
 from saima.streams.matching.ordered import Ordered
 from saima.streams.matching.tables import CHOOSE, DIE, FINISH, FORK, MOVE, STAY, Moves
 
@@ -24,6 +24,7 @@ class Heavy:
     """Runs of all keys. dirty: keys that changed; overdue: keys with outputs that `advance` has to give out."""
 
     kept: frozenset[str]
+    least_limit: int
 
     def __init__(self, timers: Timers, counters: Counter[tuple[str, str]]) -> None:
         self.timers = timers
@@ -32,8 +33,22 @@ class Heavy:
         self.overdue: dict[str, None] = {}
 
     def room(self, keyed: Keyed, compiled: Compiled, time: int) -> bool:
-        """Whether a rule may have one more partial match of a key."""
-        raise NotImplementedError
+        """Whether a rule may have one more partial match of a key; the oldest gives way if the rule says so."""
+        keyed.drop_light(time)
+        counts: Counter[Compiled] = Counter(entry[0].rule for entries in keyed.light.values() for entry in entries)
+        counts.update(run.state.rule for run in keyed.runs() if run.state is not None)
+        total = keyed.count + keyed.live
+        left = self.least_limit - max(counts.values(), default=0)
+        keyed.recheck = total + max(1, min(left, max(RECHECK, total)))
+        limits = compiled.rule.limits
+        if counts[compiled] < limits.runs:
+            return True
+        self.counters[compiled.rule.id, "dropped"] += 1
+        keyed.recheck = total
+        if limits.exceeded == "drop_newest":
+            return False
+        self._drop_oldest(keyed, compiled)
+        return True
 
     def touch(
         self,
@@ -138,7 +153,7 @@ class Heavy:
             else:
                 keyed.ordered[compiled] = queue
 
-    def drop_oldest(self, keyed: Keyed, compiled: Compiled) -> None:
+    def _drop_oldest(self, keyed: Keyed, compiled: Compiled) -> None:
         """End the partial match of a rule that began first."""
         lights = [
             (entry[2][3], name, i)

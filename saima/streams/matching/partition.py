@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from saima.streams.matching.closures import Facts
 from saima.streams.matching.heavy import Heavy, make_record
-from saima.streams.matching.keyed import RECHECK, Keyed
+from saima.streams.matching.keyed import Keyed
 from saima.streams.matching.matches import Raw
 from saima.streams.matching.rules import Compiled, Starts
 from saima.streams.matching.runs import FOREVER
@@ -55,6 +55,7 @@ class Partition(Heavy):
         rules = [*starts.rules, *self.draining]
         self.kept = frozenset[str]().union(*(compiled.kept for compiled in rules))
         self.reads = self.kept.union(*(compiled.read for compiled in rules))
+        self.least_limit = min((compiled.rule.limits.runs for compiled in rules), default=FOREVER)
         self.tables = [table for compiled in rules for table in compiled.tables]
 
     def consume(self, slots: Sequence[int], names: Sequence[str], rows: Rows, found: list[Raw]) -> None:
@@ -158,24 +159,6 @@ class Partition(Heavy):
             elif not keyed.timed and 0 < keyed.until < FOREVER:
                 keyed.timed = True
                 self._sweep.add(keyed)
-
-    def room(self, keyed: Keyed, compiled: Compiled, time: int) -> bool:
-        """Whether a rule may have one more partial match of a key; the oldest gives way if the rule says so."""
-        keyed.drop_light(time)
-        counts: Counter[Compiled] = Counter(entry[0].rule for entries in keyed.light.values() for entry in entries)
-        counts.update(run.state.rule for run in keyed.runs() if run.state is not None)
-        total = keyed.count + keyed.live
-        left = min(one.rule.limits.runs - counts[one] for one in (*counts, *self.starts.plain))
-        keyed.recheck = total + max(1, min(left, max(RECHECK, total)))
-        limits = compiled.rule.limits
-        if counts[compiled] < limits.runs:
-            return True
-        self.counters[compiled.rule.id, "dropped"] += 1
-        keyed.recheck = total
-        if limits.exceeded == "drop_newest":
-            return False
-        self.drop_oldest(keyed, compiled)
-        return True
 
     def sweep(self, watermark: int) -> None:
         """Drop keys whose light partial matches are all over."""

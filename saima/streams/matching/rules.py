@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from saima.streams.matching import guards
-from saima.streams.matching.automaton import State, build
+from saima.streams.matching.automaton import build
 from saima.streams.matching.chain import Link, make_chain
 from saima.streams.matching.checks import check_rule
 from saima.streams.matching.closures import Shared, Test, Value, compile_node
@@ -18,6 +18,7 @@ from saima.streams.matching.errors import Problems, RuleError
 from saima.streams.matching.grammar import Rule, parse_rule
 from saima.streams.matching.nodes import Accepted, Node, fields, types_named, walk
 from saima.streams.matching.runs import FOREVER
+from saima.streams.matching.states import State
 from saima.streams.matching.tables import STAY, Moves, StateTable, tabulate
 
 
@@ -180,7 +181,7 @@ class Starts:
 
     def __init__(self, rules: list[Compiled]) -> None:
         self.rules = rules
-        self.plain = plain = [compiled for compiled in rules if not compiled.ordered]
+        plain = [compiled for compiled in rules if not compiled.ordered]
         pruning = [compiled for compiled in rules if compiled.ordered]
         self.by_type = {name: _begun(plain, name) for name in _types(plain)}
         self.other = _begun(plain, None)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from saima.streams.matching import guards
-from saima.streams.matching.automaton import Edge, State
 from saima.streams.matching.closures import Shared, Test
 from saima.streams.matching.grammar import Rule
 from saima.streams.matching.guards import ALWAYS, NEVER, Guard, either, every, specialised
 from saima.streams.matching.nodes import OTHER
 from saima.streams.matching.runs import FOREVER
+from saima.streams.matching.states import Edge, State
 
 TAKE, IGNORE, STOP, END, PASS_END = range(5)
 """Transitions: accept the event, pass over it, end the run by a ban, accept it as the last, end without it."""

@@ -10,6 +10,7 @@ import pytest
 from saima.errors import StoreError
 from saima.events import Event
 from saima.streams.matching import Match, Matcher, RuleSet, by_step, from_frame
+from saima.streams.matching.explain import explain
 
 
 def matcher_of(*rules: dict[str, Any]) -> Matcher:
@@ -239,3 +240,23 @@ def test_memory_of_idle_keys_is_given_back() -> None:
     assert matcher.live == 0
     assert len(matcher.timers) == 0
     assert not any(partition.keys for partition in matcher.partitions.values())
+
+
+def test_a_rule_explains_itself() -> None:
+    rules = RuleSet.read(
+        [
+            {"id": "loose", "pattern": [step("a"), step("b", "followed_by")], "within_ms": 50},
+            {"id": "tight", "pattern": [step("a", where=[">", "x", 1]), step("b", "next", where=[">", "x", 1])]},
+        ]
+    )
+    assert explain(rules).splitlines() == [
+        "loose version 1, by the event's key, within 50 ms, 2 states",
+        "  begins a: waits for a (light)",
+        "  then b: waits for b (light)",
+        "tight version 1, by the event's key, without end, 2 states",
+        "  partial matches of silent keys stay: only limits end them; give within_ms",
+        "  begins a: touched by every event",
+        "  then b: touched by every event",
+        "evaluated once an event, however often they are asked:",
+        "  >(get(x),1) (2 times)",
+    ]

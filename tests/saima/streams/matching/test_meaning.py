@@ -16,7 +16,7 @@ from . import naive
 from .rules import NAMES, accepting, rules, run, streams
 
 SAMPLE = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-FULL = settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FULL = settings(max_examples=3_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def check(rule: dict[str, Any], events: list[Event]) -> None:
@@ -34,6 +34,7 @@ def test_as_the_naive_program(rule: dict[str, Any], events: list[Event]) -> None
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)
 @FULL
 @given(rules(), streams(12))
 def test_as_the_naive_program_in_full(rule: dict[str, Any], events: list[Event]) -> None:
