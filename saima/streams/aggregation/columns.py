@@ -101,7 +101,7 @@ class ColumnTiles:
 
     def _insert(self, slots: Ints, times: Ints, seqs: Ints, values: npt.NDArray[Any]) -> None:
         words = packing.ordered(values) if self.group.is_float else values
-        times, seqs, words = np.ascontiguousarray(times), np.ascontiguousarray(seqs), np.ascontiguousarray(words)
+        times, seqs, words = np.array(times), np.array(seqs), np.array(words)  # writable: one compilation serves all
         if len(slots) > FEW:
             self._widen()
             kernels.warm(slots, self._keys, len(self._hops), self._rows, self._tiles)

@@ -73,7 +73,7 @@ class OpenWindow:
         if self._slots.count > len(self._tiles):
             more = max(self._slots.count, 2 * len(self._tiles)) - len(self._tiles)
             self._tiles = np.concatenate([self._tiles, np.zeros((more, 6), np.int64)])
-        accumulate(slots, np.ascontiguousarray(ordered(values) if self.group.is_float else values), self._tiles)
+        accumulate(slots, np.array(ordered(values) if self.group.is_float else values), self._tiles)
 
     def tiles(self) -> tuple[pl.Series, Ints]:
         """Keys and their tiles."""

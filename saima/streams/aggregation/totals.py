@@ -55,7 +55,7 @@ class ColumnView:
     def read_batch(self, keys: pl.Series, q: Ints) -> list[list[Any]]:
         slots = self._tiles.seek_batch(keys)
         totals = np.zeros((len(slots), len(self._windows), WORDS), np.int64)
-        self._tiles.measure(slots, np.ascontiguousarray(q), self._windows, totals)
+        self._tiles.measure(slots, np.array(q), self._windows, totals)
         return [self._values(found) for found in totals]
 
     def _values(self, totals: Ints) -> list[Any]:
