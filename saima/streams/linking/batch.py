@@ -81,7 +81,7 @@ class Batch:
         n = read.height
         self.begins = begun < n
         rows = np.unique(np.concatenate([refs[refs < n], begun[self.begins]]))
-        texts = read.select(_EVENT.gather(rows)).to_series().to_list()
+        texts = read.select("key", "time", "id")[rows].select(_EVENT).to_series().to_list()
         made = np.array([xxh3_128_hexdigest(text.encode()) for text in texts], dtype=object)
         ids = self._held.ids[self._slots]
         places = np.where(refs < n, np.searchsorted(rows, refs), refs - n + len(made))

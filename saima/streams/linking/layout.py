@@ -1,4 +1,7 @@
-"""Columns of the linker's arrays: open sessions, a batch's rows, its outputs."""
+"""Columns of the linker's arrays: open sessions, a batch's rows, its outputs.
+
+The numbers are compiled into the kernel, whose compiled form is kept beside it until `kernel.py` changes.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,9 @@ WIDTH = TRAIL + HISTORY
 
 # A row of a batch.
 SLOT, LOCAL, TIME, ORDER, OP, NAME, BACK, CLAIMS = range(8)
-IN = {1: 8, 2: 9, 3: 10}
+CLAIMED = 7
+"""Hash of the name that an event claims for a level above it: this place plus the level, 1 to 3."""
+
 ROW_WIDTH = 11
 LEAVES, CAUSES = 8, 16
 """Bits of OP above the level."""

@@ -16,11 +16,11 @@ from saima.events import Event
 from saima.streams.engine import Change
 from saima.streams.lateness import BEGINNING
 from saima.streams.linking import layout as at
-from saima.streams.linking.batch import Batch, session_id
+from saima.streams.linking.batch import Batch
 from saima.streams.linking.intake import Reader
-from saima.streams.linking.kernel import link
-from saima.streams.linking.nodes import SCHEMA, Node, from_frame, node
+from saima.streams.linking.nodes import SCHEMA, Node, from_frame
 from saima.streams.linking.sessions import Ints, Sessions
+from saima.streams.linking.single import Single
 from saima.streams.linking.spec import LEVELS, Linking
 
 CLOCK = "clock"
@@ -49,7 +49,7 @@ class Linker:
         self._counts: Ints = np.zeros(at.COUNTS, dtype=np.int64)
         self._refused = {"ignored": 0, "unnamed": 0, "late": 0}
         self._flags = (spec.gap, spec.lenient, spec.declared_sessions)
-        self._one = _One()
+        self._single = Single()
 
     @property
     def open(self) -> int:
@@ -85,33 +85,14 @@ class Linker:
         if event.time < self.watermark:
             self._refused["late"] += 1
             return []
-        (op, *numbers), texts = found
-        held, one = self._open, self._one
+        held = self._open
         slot = held.slot(event.key)
-        before = held.rows[slot, at.DEPTH]
-        one.row[0] = (slot, 0, event.time, event.seq, op, *numbers)
-        one.begin()
-        made = link(held.rows, one.row, one.names, one.causes, one.begun, one.out, self._counts, *self._flags)
-        names = [*texts, "", *held.names[slot]]
-        causes = [event.id, *held.causes[slot]]
-        sessions = [held.ids[slot]] * 2
-        began = not one.begun[0]
-        if began:
-            sessions[0] = held.ids[slot] = session_id(event.key, event.time, event.id)
-        moved = one.names.tolist()[0]
-        if moved != _HELD:
-            held.names[slot] = [names[ref] for ref in moved]
-            held.causes[slot] = [causes[ref] for ref in one.causes.tolist()[0]]
-        if before or began:
-            held.dirty[slot] = True
+        nodes = self._single.link(held, slot, event, *found, self._counts, self._flags)
         if not held.rows[slot, at.DEPTH]:
             held.drop([slot])
         elif not held.timed[slot]:
             self._time([slot])
-        return [
-            node(row, event.key, sessions[row[at.O_SESSION]], names[row[at.O_NAME]], causes[row[at.O_CAUSE]])
-            for row in one.out[:made].tolist()
-        ]
+        return nodes
 
     def process_batch(self, events: pl.DataFrame) -> pl.DataFrame:
         """Nodes that the rows leave, row by row in their order."""
@@ -253,25 +234,6 @@ class Linker:
             )
         self.watermark, self._refused = known["watermark"], dict(known["refused"])
         self._counts[:] = known["counts"]
-
-
-_HELD = list(range(5, 5 + at.PLACES))
-"""Refs of the held names beside one row: its own, those of the levels that it claims and the empty one are 0 to 4."""
-
-
-class _One:
-    """Arrays of a batch of one row, used again for every event."""
-
-    def __init__(self) -> None:
-        self.row = np.zeros((1, at.ROW_WIDTH), dtype=np.int64)
-        self.names, self.causes = (np.zeros((1, at.PLACES), dtype=np.int64) for _ in range(2))
-        self.begun = np.zeros(1, dtype=np.int64)
-        self.out = np.zeros((2 * at.PLACES, at.OUT_WIDTH), dtype=np.int64)
-        self._names, self._causes = np.array(_HELD), np.array(_HELD) - 4
-
-    def begin(self) -> None:
-        """Refs of the strings that are held."""
-        self.names[0], self.causes[0], self.begun[0] = self._names, self._causes, 1
 
 
 def _locals(keys: pl.Series) -> tuple[Ints, Ints]:
