@@ -17,7 +17,7 @@ from saima.features.windows.where import predicate
 from saima.streams.aggregation import image
 from saima.streams.aggregation.columns import ColumnTiles, columnar
 from saima.streams.aggregation.definition import Definition
-from saima.streams.aggregation.intake import LATE, Intake, Late
+from saima.streams.aggregation.intake import LATE, PLACE, Intake, Late
 from saima.streams.aggregation.plan import columns, plan
 from saima.streams.aggregation.readership import Readership
 from saima.streams.aggregation.rows import RowTiles
@@ -74,13 +74,14 @@ class Aggregation:
         return [] if intake is None else intake.take(event)
 
     def process_batch(self, events: pl.DataFrame) -> pl.DataFrame:
-        late = []
-        several = events.height and events.get_column("type").n_unique() > 1
-        for name in sorted(self._intakes):
-            one = events.filter(type=name) if several else events
-            if one.height and (several or one.item(0, "type") == name):
-                late.append(self._take(name, one))
-        return pl.concat(late) if late else pl.DataFrame(schema=LATE)
+        if events.is_empty():
+            return pl.DataFrame(schema=LATE)
+        if events.get_column("type").n_unique() == 1:
+            name = events.item(0, "type")
+            return self._take(name, events) if name in self._intakes else pl.DataFrame(schema=LATE)
+        parts = [(name, events.with_row_index(PLACE).filter(type=name)) for name in sorted(self._intakes)]
+        late = [self._take(name, one) for name, one in parts if one.height]
+        return pl.concat(late).sort(PLACE).drop(PLACE) if late else pl.DataFrame(schema=LATE)
 
     def _take(self, name: str, events: pl.DataFrame) -> pl.DataFrame:
         accepted, late = self._intakes[name].judge(events)

@@ -33,6 +33,9 @@ LATE = {
 }  # fmt: skip
 """Columns of late events."""
 
+PLACE = "@place"
+"""Column of a row's number in a batch of several sources."""
+
 
 class Intake:
     """What one source's events update, and the clock that judges them."""
@@ -91,15 +94,19 @@ class Intake:
         return admit
 
     def judge(self, events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Accepted events, and late ones as `LATE` has them; each row is judged against the rows before it."""
+        """Accepted events, and late ones as `LATE` has them; each row is judged against the rows before it.
+
+        A column PLACE, where there is one, stays with the late events.
+        """
         times = events.get_column("time").to_numpy()
         late, clock = Clock(self._lateness, self._newest).judge(times)
-        found = pl.DataFrame(schema=LATE)
+        schema = LATE | ({PLACE: pl.UInt32} if PLACE in events.columns else {})
+        found = pl.DataFrame(schema=schema)
         if late.any():
             before = np.maximum.accumulate(np.concatenate(([self._newest], times)))[:-1]
             behind = pl.Series("behind", before - times)
             every = events.with_columns(behind).filter(pl.Series(late))
-            found = every.select(pl.col(name).cast(kind) for name, kind in LATE.items())
+            found = every.select(pl.col(name).cast(kind) for name, kind in schema.items())
             events = events.filter(pl.Series(~late))
         self._newest = clock.newest
         self.accepted += events.height
