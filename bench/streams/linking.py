@@ -1,8 +1,9 @@
 """Linking: events a second of one core, in batches and one by one, with and without the sorter; numbers as JSON.
 
-    python bench/streams/linking.py [events] [keys]
+    python bench/streams/linking.py [events] [users] [idle]
 
-Every key browses: app, scene, pages with behaviours on them, and back. Set POLARS_MAX_THREADS=1 for one core.
+`users` browse at once: app, scene, pages with behaviours on them, and back; 5,000 events a second. The same is measured
+with `idle` more sessions open, which nobody touches: what an event costs must not grow with them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
 
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
@@ -38,12 +40,12 @@ SPEC = {
 }
 
 
-def stream(events: int, keys: int) -> pl.DataFrame:
-    """Events of `keys` users in order of time, 5,000 a second."""
+def stream(events: int, users: int) -> pl.DataFrame:
+    """Events of `users` in order of time, 5,000 a second."""
     rng = np.random.default_rng(7)
     return pl.DataFrame(
         {
-            "key": pl.Series([f"user-{key}" for key in rng.integers(0, keys, events).tolist()]),
+            "key": pl.Series([f"user-{key}" for key in rng.integers(0, users, events).tolist()]),
             "type": pl.Series(rng.choice(KINDS, events, p=SHARES)),
             "time": np.arange(events, dtype=np.int64) // 5,
             "seq": np.zeros(events, dtype=np.int64),
@@ -53,9 +55,18 @@ def stream(events: int, keys: int) -> pl.DataFrame:
     )
 
 
-def batches(spec: Linking, events: pl.DataFrame) -> float:
-    """Events a second of `process_batch`, gaps included."""
+def opened(spec: Linking, idle: int) -> Linker:
+    """A linker with open sessions of users who do nothing more."""
     linker = Linker(spec)
+    events = stream(idle, 1).with_columns(key=pl.format("idle-{}", pl.int_range(idle)), time=pl.lit(0, pl.Int64))
+    for part in events.iter_slices(100_000):
+        linker.process_batch(part)
+    return linker
+
+
+def batches(spec: Linking, events: pl.DataFrame, idle: int = 0) -> float:
+    """Events a second of `process_batch`, gaps included."""
+    linker = opened(spec, idle)
     parts = list(events.iter_slices(BATCH))
     start = time.perf_counter()
     for part in parts:
@@ -89,22 +100,19 @@ def singles(spec: Linking, events: pl.DataFrame) -> float:
     return len(made) / (time.perf_counter() - start)
 
 
-def measured(events: int = 400_000, keys: int = 20_000) -> dict[str, float]:
-    """Medians over runs; `of_keys` tells what ten times the keys cost."""
+def measured(events: int = 200_000, users: int = 10_000, idle: int = 200_000) -> dict[str, float]:
+    """Medians over runs, events a second."""
     spec = parse(SPEC, "bench")
-    few, many = stream(events, keys), stream(events, 10 * keys)
-    batches(spec, few[:BATCH])
-
-    def median(run: object, frame: pl.DataFrame, runs: int = RUNS) -> float:
-        return statistics.median(run(spec, frame) for _ in range(runs))  # type: ignore[operator]
-
-    found = {
-        "batches_events_per_s": median(batches, few),
-        "batches_ten_times_the_keys_events_per_s": median(batches, many),
-        "behind_the_sorter_events_per_s": median(sorted_batches, few),
-        "single_events_per_s": median(singles, few[: events // 10], 3),
+    browsing = stream(events, users)
+    batches(spec, browsing[:BATCH])
+    runs: dict[str, Callable[[], float]] = {
+        "batches": lambda: batches(spec, browsing),
+        "batches_beside_idle_sessions": lambda: batches(spec, browsing, idle),
+        "behind_the_sorter": lambda: sorted_batches(spec, browsing),
+        "single_events": lambda: singles(spec, browsing[: events // 10]),
     }
-    return {"events": events, "keys": keys, **{name: round(value) for name, value in found.items()}}
+    found = {name: round(statistics.median(run() for _ in range(RUNS))) for name, run in runs.items()}
+    return {"events": events, "users": users, "idle": idle, **found}
 
 
 if __name__ == "__main__":
