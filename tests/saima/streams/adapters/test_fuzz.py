@@ -34,7 +34,7 @@ SOURCE = Source.model_validate(
 )
 VALUES: list[Any] = [
     None, True, False, 0, -1, 1.5, -0.0, 2**63, -(2**63), 10**30, "", "x", "ü", "\x00", "\ud800", "NaN", [], {}, [[]],
-    [None], ["a", None], {"a": {"b": []}}, YEAR_2200, NOW, "2200-01-01T00:00:00Z", "k" * 2**20, "\x1f", "💥",
+    [None], ["a", None], {"a": {"b": []}}, YEAR_2200, NOW, "2200-01-01T00:00:00Z", "k" * 3000, "\x1f", "💥",
 ]  # fmt: skip
 SPEC = {
     "gap": 60_000,
@@ -74,6 +74,8 @@ def malformed(rng: random.Random, place: int) -> bytes:
             made[name] = {name: made.get(name)}
         else:
             made["id"] = f"e{rng.randrange(place + 1)}"
+    if rng.randrange(1_000) == 0:
+        made["user"] = "k" * 2**20
     data = json.dumps(made).encode()
     fault = rng.randrange(12)
     if fault == 0:
