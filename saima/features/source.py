@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Path_ = tuple[str | int, ...]
 MAX_CHARACTERS = 4_000_000
+MAX_DEPTH = 100
+_QUICK: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -64,24 +66,29 @@ def read(path: Path, file: str | None = None) -> Source:
 
 def parse(text: str, file: str) -> Source:
     """Parse YAML text: plain data only, no duplicate keys, no aliases. Raises DeclarationError."""
+    try:
+        return _parsed(text, file, _QUICK)
+    except DeclarationError:
+        return _parsed(text, file, yaml.SafeLoader)  # whose errors are more exact
+
+
+def _parsed(text: str, file: str, kind: type[yaml.SafeLoader]) -> Source:
     if len(text) > MAX_CHARACTERS:
         raise DeclarationError(f"'{file}' has {len(text)} characters; the limit is {MAX_CHARACTERS}", Place(file, 1, 1))
-    loader = yaml.SafeLoader(text)
+    loader: yaml.SafeLoader | None = None
     values: dict[Path_, yaml.Node] = {}
     keys: dict[Path_, yaml.Node] = {}
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth = 0
+        for event in yaml.parse(text, Loader=kind):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            problem = f"more than {MAX_DEPTH} levels of lists and mappings" if depth > MAX_DEPTH else ""
             if isinstance(event, yaml.AliasEvent):
-                mark = event.start_mark
-                if mark is None:
-                    continue
-                raise _error(
-                    file,
-                    text,
-                    f"aliases such as '*{event.anchor}' are not part of a declaration; write the value again",
-                    mark.line + 1,
-                    mark.column + 1,
-                )
+                problem = f"aliases such as '*{event.anchor}' are not part of a declaration; write the value again"
+            if problem:
+                line, column = _begin(event)
+                raise _error(file, text, problem, line, column)
+        loader = kind(text)
         root = loader.get_single_node()
         if root is None:
             raise _error(file, text, "the file is empty; 'algorithm:' is expected", 1, 1)
@@ -99,8 +106,15 @@ def parse(text: str, file: str) -> Source:
     except (RecursionError, ValueError) as error:
         raise _error(file, text, f"this is not YAML: {error}", 1, 1) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return Source(file, text, data, values, keys)
+
+
+def _begin(event: yaml.Event) -> tuple[int, int]:
+    """1-based line and column."""
+    mark = event.start_mark
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
 
 
 def _walk(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from saima.features.nodes import Constant
 from saima.features.online.vector import logic as kernels
 from saima.features.operators.base import Operator, TypeFault, operator
 from saima.features.types import BOOL, FLOAT64, INT64, Type, unify
@@ -34,6 +35,12 @@ def _mixed(call: Call) -> bool:
     return {arg.type for arg in call.args} != {INT64} and all(arg.type.is_number for arg in call.args)
 
 
+_MIRRORED: dict[Any, Callable[[Any, Any], Any]] = {
+    python.eq: python.eq, python.ne: python.ne, python.lt: python.gt, python.le: python.ge,
+    python.gt: python.lt, python.ge: python.le,
+}  # fmt: skip
+
+
 def _comparison(name: str, doc: str, compare: Callable[[Any, Any], Any]) -> Operator:
     def reference(a: Any, b: Any) -> bool:
         if isinstance(a, float) or isinstance(b, float):
@@ -43,7 +50,9 @@ def _comparison(name: str, doc: str, compare: Callable[[Any, Any], Any]) -> Oper
     def lower(call: Call, a: pl.Expr, b: pl.Expr) -> pl.Expr:
         if _mixed(call):
             a, b = (x if arg.type == FLOAT64 else x.cast(pl.Float64) for arg, x in zip(call.args, (a, b), strict=True))
-        result: pl.Expr = compare(a, b)
+        # Polars compares a literal with a column of one value throughout as two values, and gives one row
+        literal_first = isinstance(call.args[0], Constant) and not isinstance(call.args[1], Constant)
+        result: pl.Expr = _MIRRORED[compare](b, a) if literal_first else compare(a, b)
         return result
 
     reference.__doc__ = doc

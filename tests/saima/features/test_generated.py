@@ -48,10 +48,15 @@ def opened(folder: Path) -> Iterator[OnlineStore]:
             store.close()
 
 
+def dumped(data: Any) -> str:
+    text: str = yaml.dump(data, Dumper=yaml.CSafeDumper, allow_unicode=True, sort_keys=False)
+    return text
+
+
 def written(folder: Path, data: Any) -> Algorithm:
     directory = folder / data["algorithm"]
     directory.mkdir(exist_ok=True)
-    (directory / "algorithm.yaml").write_text(yaml.safe_dump(data, allow_unicode=True, sort_keys=False), "utf-8")
+    (directory / "algorithm.yaml").write_text(dumped(data), "utf-8")
     return load(directory)
 
 

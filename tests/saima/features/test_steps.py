@@ -132,6 +132,13 @@ def test_constants_alone_fill_every_row(tmp_path: Path) -> None:
     assert plan.evaluate(frame.clear()).height == 0
 
 
+def test_a_constant_before_a_column_is_every_row_of_it(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, {"same": ("0.0 != coalesce(3.0, x)", "bool"), "both": ("coalesce(3.0, x) + x", "float64")})
+    frame = frame_of(plan, NUMBERS)
+    assert plan.evaluate(frame)["same"].to_list() == [True] * frame.height
+    assert plan.evaluate(frame)["both"].to_list() == [plan.reference(row)["both"] for row in frame.rows(named=True)]
+
+
 def test_explain_says_how_many_selects_there_are(tmp_path: Path) -> None:
     plan_of(tmp_path, {"root": ("sqrt(x)", "float32"), "plain": ("x", "float64")})
     text = explain(load(tmp_path))

@@ -100,3 +100,11 @@ def test_an_empty_file_and_bytes_that_are_no_text(tmp_path: Path) -> None:
     (directory / "algorithm.yaml").write_text("[1, 2]")
     with pytest.raises(DeclarationError, match="a declaration is a mapping"):
         load(directory)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{" * 100_000, "- " * 5_000 + "a", "a: \x07"])
+def test_text_that_is_no_declaration_ends_soon(tmp_path: Path, text: str) -> None:
+    """Deep nesting makes YAML readers slow or overflow; a control character is none of YAML's."""
+    (tmp_path / "algorithm.yaml").write_text(text, "utf-8")
+    with pytest.raises(DeclarationError, match=r"algorithm\.yaml:1:"):
+        load(tmp_path)
