@@ -87,6 +87,27 @@ def preview(name: str, file: Path, history: bool, limit: int) -> None:
         click.echo(table(shown))
 
 
+@feature.command("get")
+@click.argument("names", nargs=-1, required=True)
+@click.option("--key", "keys", multiple=True, help="field=value, once a field that the names need.")
+@click.option("--time", "when", help="Moment of the read, ISO or ms; default: now.")
+@click.option("--json", "as_json", is_flag=True, help="The answer of GET /v1/features.")
+def get(names: tuple[str, ...], keys: tuple[str, ...], when: str | None, as_json: bool) -> None:
+    """Values now, from the online store, with age and version; NAMES are features, columns of tables, windows.
+
+    For example `saima feature get dep_origin.mean_1h weather.temp --key origin=JFK`.
+    """
+    from cli.feature_get import ask, heading, rows
+    from cli.feature_rows import table
+
+    answer = ask(names, keys, when)
+    if as_json:
+        click.echo(json.dumps(answer, indent=1, ensure_ascii=False))
+    else:
+        click.echo(heading(answer))
+        click.echo(table(rows(answer)))
+
+
 @feature.command("test")
 @click.argument("algorithms", nargs=-1)
 @click.option("--rows", default=200, show_default=True, help="Made-up rows that every path computes.")

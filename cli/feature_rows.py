@@ -61,7 +61,7 @@ def as_of_history(algorithm: Algorithm, name: str, file: Path, limit: int) -> li
     events = {topic: tables.scan(f"events/{topic}") for topic in sources if tables.exists(f"events/{topic}")}
     if not events:
         raise SaimaError(f"there are no event tables under {settings().home}; `saima up` or `saima demo` makes them")
-    rows = [row | {"time": _moment(row.get("time"), "time", file)} for row in read_rows(file)[:limit]]
+    rows = [row | {"time": moment(row.get("time"), f"{file}: 'time'")} for row in read_rows(file)[:limit]]
     inputs = algorithm.plan.lineage[name]
     found = backfill(algorithm, pl.DataFrame(rows).lazy(), events, inputs=True).collect()
     return found.select("time", *(column for column in inputs if column != "request.time"), name).to_dicts()
@@ -88,6 +88,17 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def moment(value: Any, place: str) -> int:
+    """A moment as int64 ms; text is ISO, without a zone UTC. Raises SaimaError naming the place."""
+    if isinstance(value, int):
+        return value
+    try:
+        found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        raise SaimaError(f"{place} is {value!r}; write a moment such as 2026-11-21T20:00:00Z or ms") from None
+    return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Rows as aligned text."""
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -110,19 +121,8 @@ def _inputs(row: dict[str, Any], types: dict[str, Type], file: Path) -> dict[str
             )
             raise SaimaError(f"{file}: the column '{given}' {problem}")
         dtype = types[names[0]]
-        found[names[0]] = _moment(value, given, file) if dtype == TIMESTAMP and value is not None else value
+        found[names[0]] = moment(value, f"{file}: '{given}'") if dtype == TIMESTAMP and value is not None else value
     return found
-
-
-def _moment(value: Any, name: str, file: Path) -> int:
-    """A moment as int64 ms; text is ISO, without a zone UTC."""
-    if isinstance(value, int):
-        return value
-    try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    except ValueError:
-        raise SaimaError(f"{file}: '{name}' is {value!r}; write a moment such as 2026-11-21T20:00:00Z or ms") from None
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _shown(value: Any, dtype: Type) -> Any:

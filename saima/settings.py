@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -14,6 +14,15 @@ from pydantic_settings import (
 )
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+class FeatureGrant(BaseModel):
+    """What one caller of the feature service may read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key_sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the caller's key, in hex.")
+    names: list[str] = Field(min_length=1, description="Patterns of full names, such as flight_delay.dep_*.")
 
 
 class Settings(BaseSettings):
@@ -32,6 +41,9 @@ class Settings(BaseSettings):
     host_workers: int = Field(2, ge=1, description="Processes of the algorithm host.")
     host_port: int = 3100
     dagster_port: int = 3000
+    feature_grants: dict[str, FeatureGrant] = Field(
+        {}, description="Callers of the feature service by name; none: this machine reads all, others nothing."
+    )
     fsync: bool = Field(True, description="Force every commit of the online store to the disk.")
 
     @classmethod

@@ -20,6 +20,8 @@ from starlette.routing import Route
 from saima.errors import RequestError, SaimaError
 from saima.host import problem
 from saima.host.collector import Collector
+from saima.host.features import parse_query
+from saima.host.features_grants import caller_of
 from saima.host.host import Host
 from saima.host.meter import prometheus
 from saima.host.openapi import specification
@@ -81,6 +83,13 @@ def app(host: Host | Callable[[], Host], collector: Callable[[Host], Collector |
             raise RequestError("this host has no log; send events to one that has", status=503)
         return _answer(await run_in_threadpool(state["collector"].collect, body))
 
+    async def features(request: Request) -> Response:
+        found = running()
+        address = request.client.host if request.client else None
+        caller = caller_of(found.settings.feature_grants, request.headers.get("authorization"), address)
+        question = parse_query(request.query_params.multi_items(), caller)
+        return _answer(await run_in_threadpool(found.features, question))
+
     async def status(_: Request) -> Response:
         found = running()
         return _answer({"host": found.status(), "hosts": await run_in_threadpool(found.statuses)})
@@ -105,6 +114,7 @@ def app(host: Host | Callable[[], Host], collector: Callable[[Host], Collector |
     routes = [
         Route("/v1/predict", _guarded(predict), methods=["POST"]),
         Route("/v1/events", _guarded(events), methods=["POST"]),
+        Route("/v1/features", _guarded(features)),
         Route("/v1/status", _guarded(status)),
         Route("/livez", livez),
         Route("/readyz", _guarded(readyz)),

@@ -10,10 +10,12 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from saima.errors import StoreError
+from saima.errors import RequestError, StoreError
+from saima.features.algorithm import Algorithm
 from saima.features.declaration import Declaration
 from saima.host.answerer import Answerer
 from saima.host.drain import Drainer
+from saima.host.features import FeatureService, Question
 from saima.host.lane import Lane, Ticket
 from saima.host.lease import Loaded
 from saima.host.loader import Loader
@@ -59,6 +61,8 @@ class Host:
         self._drainer = Drainer(self._spool, self.log) if self._spool and self.log else None
         self._answerer = Answerer(self._spool, self.meter, clock)
         self._loader = Loader(settings)
+        self._features = FeatureService(self._loader.online)
+        self._clock = clock
         self._wake, self._halt, self._settled = threading.Event(), threading.Event(), threading.Event()
         self._started, self._poll = clock(), poll
         self._broken = ""
@@ -112,6 +116,28 @@ class Host:
     def give_up(self, lane: Lane, ticket: Ticket) -> None:
         """Raise Expired for a ticket whose deadline has passed, unless its answer is about to arrive."""
         self._answerer.give_up(lane, ticket)
+
+    def features(self, question: Question) -> dict[str, Any]:
+        """Answer a question as `GET /v1/features` does, by the definitions of the versions that answer by default.
+
+        Raises RequestError: see FeatureService.answer; 503 while nothing answers.
+        """
+        algorithms: dict[str, Algorithm] = {}
+        timed: set[str] = set()
+        for name, route in self._answerer.table.routes.items():
+            slot = route.default
+            if slot is None or not slot.lease():
+                continue
+            try:
+                algorithm = slot.loaded.bundle.algorithm
+            finally:
+                slot.release()
+            if isinstance(algorithm, Algorithm):
+                algorithms[name] = algorithm
+                timed |= {name} if route.state.allow_request_time else set()
+        if not algorithms:
+            raise RequestError("nothing is deployed yet; ask again", status=503)
+        return self._features.answer(question, algorithms, self._clock(), timed)
 
     def declarations(self) -> dict[str, Declaration]:
         """Declarations of the algorithms that answer, by name."""

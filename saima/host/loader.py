@@ -23,15 +23,15 @@ class Loader:
     """Loads bundles over one online store that all of them read, through caches that all of them share."""
 
     def __init__(self, settings: Settings) -> None:
-        self._online = PatientOnline(lambda: open_online(0, settings))
-        self.caches = Caches(self._online)
+        self.online = PatientOnline(lambda: open_online(0, settings))
+        self.caches = Caches(self.online)
 
     def load(self, row: BundleRow) -> Loaded:
         """A published bundle, ready. Raises BundleError if it is tampered with or fails its golden requests."""
         bundle = Bundle.open(Path(row.path), digest=row.digest or None)
         bundle.check_golden()
         declared = bundle.algorithm.declaration
-        extractor = Extractor(bundle.algorithm, self._online, self.caches)
+        extractor = Extractor(bundle.algorithm, self.online, self.caches)
         parameters = {name: one.default for name, one in declared.parameters.items()}
         made = Loaded(
             bundle,
@@ -47,7 +47,7 @@ class Loader:
 
     def close(self) -> None:
         """Close the online store."""
-        self._online.close()
+        self.online.close()
 
 
 def _warm(loaded: Loaded, manifest: Manifest) -> None:

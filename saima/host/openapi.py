@@ -24,6 +24,7 @@ def specification(declarations: Mapping[str, Declaration]) -> dict[str, Any]:
         "paths": {
             "/v1/predict": {"post": _operation("Ask an algorithm.", {"oneOf": variants} if variants else {})},
             "/v1/events": {"post": _operation("Append events.", _EVENTS)},
+            "/v1/features": {"get": _operation("Values by name, with age and version.") | {"parameters": _NAMED}},
             "/v1/status": {"get": _operation("What every host process holds and routes.")},
             "/livez": {"get": _operation("Whether the process lives.")},
             "/readyz": {"get": _operation("Whether every deployed algorithm has a version that answers.")},
@@ -31,6 +32,30 @@ def specification(declarations: Mapping[str, Declaration]) -> dict[str, Any]:
         },
     }
 
+
+_NAMED: list[dict[str, Any]] = [
+    {
+        "in": "query",
+        "name": "name",
+        "required": True,
+        "description": "[<algorithm>.] and a feature, <table>.<column> or <aggregate>.<measure>_<window>.",
+        "schema": {"type": "array", "minItems": 1, "items": {"type": "string"}},
+    },
+    {
+        "in": "query",
+        "name": "keys",
+        "description": "Fields that the names need, each as key.<field>=<value>.",
+        "style": "form",
+        "explode": True,
+        "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+    },
+    {
+        "in": "query",
+        "name": "time",
+        "description": "Milliseconds UTC, where the deployment lets callers set it; absent: the host's clock.",
+        "schema": {"type": "integer"},
+    },
+]
 
 _EVENTS: dict[str, Any] = {
     "type": "object",

@@ -14,7 +14,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 def document(error: RequestError, trace: str | None = None) -> dict[str, Any]:
-    """The problem document of an error; `field` is a JSON pointer into the body."""
+    """The problem document of an error; `field` is a JSON pointer into the body, or a query's parameter."""
     title = HTTPStatus(error.status).phrase
     found: dict[str, Any] = {
         "type": f"urn:saima:problem:{title.lower().replace(' ', '-')}",
@@ -30,8 +30,10 @@ def document(error: RequestError, trace: str | None = None) -> dict[str, Any]:
 
 
 def response(error: RequestError, trace: str | None = None) -> Response:
-    """The error as an HTTP response; 429 and 503 say when to ask again."""
+    """The error as an HTTP response; 429 and 503 say when to ask again, 401 how to say who asks."""
     headers = {"retry-after": "1"} if error.status in (429, 503) else {}
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
     if trace:
         headers["x-trace-id"] = trace
     body = json.dumps(document(error, trace), ensure_ascii=False)
