@@ -5,7 +5,7 @@ DAYS ?= 14
 ALGORITHM ?= flight_delay
 export UV_PYTHON_DOWNLOADS = never
 BIN := .venv/bin
-PARALLEL := -n auto --dist loadgroup
+PARALLEL := -n auto
 
 .PHONY: help up demo test test-all check format lock bench-features bench-streams clean
 help: ## this list

@@ -1,15 +1,22 @@
 """What all tests share: properties are judged by truth, not by the clock of a busy machine."""
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 settings.register_profile("saima", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("saima")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests stay on one worker, in order, unless each stands apart."""
-    for item in items:
-        if item.get_closest_marker("apart") is None:
-            item.add_marker(pytest.mark.xdist_group(item.location[0]))
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """A file's tests stay on one worker, in order; the parts of a full count are shared among all."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if "_in_full[" in nodeid else nodeid.split("::", 1)[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """The scheduler of `pytest -n`."""
+    return ByFile(config, log)

@@ -175,7 +175,6 @@ def test_generated_algorithms_agree(first: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.apart
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("first", range(0, ALL, CHUNK))
 def test_generated_algorithms_agree_in_full(first: int, tmp_path: Path) -> None:

@@ -201,7 +201,6 @@ def test_lowering_equals_reference(text: str, ulps: int) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.apart
 @pytest.mark.parametrize(("text", "ulps"), COMPARED)
 def test_lowering_equals_reference_in_full(text: str, ulps: int) -> None:
     run_examples(text, ulps, 150)

@@ -147,7 +147,6 @@ def test_what_has_no_kernel_goes_through_one_select() -> None:
 
 
 @pytest.mark.full
-@pytest.mark.apart
 @pytest.mark.parametrize("text", [*VECTORISED, *SELECTED])
 def test_pairs_are_what_the_plan_gives_in_full(text: str) -> None:
     for seed in range(5):
