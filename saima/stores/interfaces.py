@@ -74,7 +74,7 @@ class OnlineRead(Protocol):
         ...
 
     def generation(self, table: str) -> int:
-        """Number of commits that changed the table; equal numbers mean equal contents."""
+        """Number of commits that changed the table; equal numbers mean equal contents, 0 that there is no table."""
         ...
 
 
@@ -83,6 +83,10 @@ class OnlineWrite(OnlineRead, Protocol):
 
     def put_many(self, table: str, items: Iterable[tuple[str, bytes | None]]) -> None:
         """Put values; None deletes."""
+        ...
+
+    def make(self, table: str) -> None:
+        """Make a table, empty where there is none: what has no rows yet is not what nobody has built."""
         ...
 
     def set_position(self, position: Position) -> None: ...

@@ -115,6 +115,11 @@ class LmdbWrite:
         if touched:
             self._touched.add(table)
 
+    def make(self, table: str) -> None:
+        """Make a table, empty where there is none."""
+        if not _generation(self._txn, table):
+            self._touched.add(table)
+
     def clear(self, table: str) -> None:
         """Delete all entities of a table."""
         self.put_many(table, [(key, None) for key, _ in self.scan(table)])

@@ -230,6 +230,8 @@ class Worker:
         with self._online.write() as txn:
             gone: list[Change] = [(table, key, None) for table in sorted(stale) for key, _ in txn.scan(table)]
             changes = [*gone, *changes]
+            for table in sorted(missing):
+                txn.make(table)
             for table, items in _by_table(changes).items():
                 txn.put_many(table, items)
             txn.put_many(ledger.TABLE, [(ledger.KEY, self._ledger.pack())])

@@ -102,6 +102,7 @@ def served(algorithm: Algorithm, made: World, online: OnlineStore) -> list[tuple
                 changes = [*tiles.changes(), *rows.changes()]
             with online.write() as transaction:
                 for table in {*tiles.groups, *rows.sources, *(name for name, _, _ in changes)}:
+                    transaction.make(table)
                     transaction.put_many(table, [(key, data) for name, key, data in changes if name == table])
                 transaction.set_position({0: position})
             at = position

@@ -156,6 +156,15 @@ def test_generation_counts_commits_that_change_a_table(store: LmdbStore) -> None
         assert (txn.generation("t"), txn.generation("u"), txn.scan("t")) == (3, 0, [])
 
 
+def test_a_table_is_made_once_and_empty(store: LmdbStore) -> None:
+    for _ in range(2):
+        with store.write() as txn:
+            txn.make("t")
+            assert txn.generation("t") == 1
+    with store.read() as txn:
+        assert (txn.generation("t"), txn.generation("u"), txn.scan("t")) == (1, 0, [])
+
+
 def test_a_reader_may_be_made_before_the_store(tmp_path: Path) -> None:
     chosen = Settings(home=tmp_path, fsync=False)
     reader = open_online(0, chosen)

@@ -295,3 +295,19 @@ def test_what_happened_before_the_end_of_history_is_counted_once(home: Home) -> 
     again.bootstrap()
     again.close()
     assert views() == [20 + 1]
+
+
+def test_windows_that_nothing_has_happened_in_are_empty_and_not_absent(home: Home) -> None:
+    """A condition that no event of history fits: the features have their defaults, and the answer is whole."""
+    file = home.algorithms / "shop" / "algorithm.yaml"
+    rare = "  rare: {from: viewed, key: shop, measures: [count], windows: [6h], where: seconds > 1000}\nfeatures:\n"
+    file.write_text(
+        file.read_text().replace("features:\n", f"{rare}  rarely: {{value: rare.count_6h, dtype: int64}}\n", 1)
+    )
+    worker = Worker(home.settings)
+    worker.bootstrap()
+    extractor = Extractor(load(home.algorithms / "shop"), open_online(0, home.settings))
+    extraction = extractor.extract({"shop": "s0", "item": "i"}, None, None, home.B + 1)
+    assert extraction.degraded == []
+    assert extraction.features["rarely"].to_list() == [0]
+    worker.close()
