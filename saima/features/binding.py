@@ -125,6 +125,8 @@ def make_call(
         if not all(isinstance(arg, Constant) for arg in others):
             raise ExpressionError("type", f"{operator.name} of a list takes constants beside it", column)
         dtype = list_of(dtype)
+    if operator.name == "coalesce" and isinstance(flat[0], Constant):
+        return convert(flat[0] if flat[0].value is not None else flat[1], dtype, column)
     typed = replace(draft, type=dtype)
     bits = operator.bits(typed) if operator.bits and not mapped else 63.0 if dtype.is_whole else float("inf")
     key = call_key(operator.name, draft.args, given)

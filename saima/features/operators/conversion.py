@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from saima.features.nodes import Constant, magnitude
+from saima.features.nodes import magnitude
 from saima.features.online.vector import logic as kernels
 from saima.features.operators.base import TypeFault, operator
 from saima.features.operators.casts import DECIMAL, SPACE, WHOLE, castable, converted
@@ -60,7 +60,7 @@ def _widest(call: Call) -> float:
 @operator(
     x="any", d="any", returns=_common, nulls="own", finite=False, bits=_widest, exact=True, vector=kernels.coalesce,
     decimals="align",
-    lower=lambda call, x, d: _coalesce_lower(call, x, d),
+    lower=lambda call, x, d: pl.coalesce(*_as_result(call, x, d)),
 )  # fmt: skip
 def coalesce(x: Any, d: Any) -> Any:
     """x, or d where x is missing.
@@ -69,13 +69,6 @@ def coalesce(x: Any, d: Any) -> Any:
     1.5
     """
     return d if x is None else x
-
-
-def _coalesce_lower(call: Call, x: pl.Expr, d: pl.Expr) -> pl.Expr:
-    first, second = _as_result(call, x, d)
-    known = call.arg("x")
-    # Polars ends at a literal that is there, and hands it on as a column of one row
-    return first if isinstance(known, Constant) and known.value is not None else pl.coalesce(first, second)
 
 
 def _as_result(call: Call, *exprs: pl.Expr) -> list[pl.Expr]:
