@@ -39,10 +39,10 @@ format: .venv/.ready ## rewrite the code as the formatter says
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 bench-features: .venv/.ready ## features beside Polars, DuckDB and Feast in one run: ratios, bench/results/features.json
-	@$(BIN)/python bench/features/compare.py $(BENCH)
+	@$(BIN)/python -m bench.features.compare $(BENCH)
 
 bench-streams: .venv/.ready ## streams beside Bytewax and Pathway in one run: ratios, bench/results/streams.json
-	@$(BIN)/python bench/streams/compare.py $(BENCH)
+	@$(BIN)/python -m bench.streams.compare $(BENCH)
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	--no-annotate

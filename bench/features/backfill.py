@@ -1,6 +1,6 @@
 """Backfill of 20 windows over history: ours beside DuckDB's best SQL of the same semantics, on the same Parquet files.
 
-    python bench/features/backfill.py [--events N] [--requests N] [--keys N] [--out FILE]
+    python -m bench.features.backfill [--events N] [--requests N] [--keys N] [--out FILE]
 
 Each side runs in a process of its own with two threads, reads the files, and keeps a sum of every column, which must
 agree. JSON on stdout: seconds of wall clock and CPU, the process's largest resident memory, and the ratio.
@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from environments import environment, python_of
+
+from bench.environments import environment, python_of
 
 WINDOWS = {"1h": (3_600_000, 300_000), "6h": (21_600_000, 300_000), "24h": (86_400_000, 3_600_000),
            "3d": (259_200_000, 3_600_000), "7d": (604_800_000, 3_600_000)}  # fmt: skip

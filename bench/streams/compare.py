@@ -1,6 +1,6 @@
 """The streams benchmark: ours and the peers in one run, each in a process and an environment of its own; the ratios.
 
-    python bench/streams/compare.py [--quick] [--alone] [--strict] [--out bench/results/streams.json]
+    python -m bench.streams.compare [--quick] [--alone] [--strict] [--out bench/results/streams.json]
 
 The peers' figures include their routing; ours are a library's, called in process. `--quick` takes a tenth of the
 events, `--alone` leaves the other engines out. Ratios are of CPU time, which a busy machine moves less than the clock;
@@ -9,21 +9,13 @@ the clock's are beside them.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
-import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from environments import PEERS, ROOT, environment, python_of
+from bench.comparison import Goal, machine, options, report, run
+from bench.environments import ROOT, python_of
 
 HERE = Path(__file__).parent
 ROUTING = "The figures of Bytewax and Pathway include their routing; ours are calls of a library in one process."
@@ -31,49 +23,22 @@ ENGINES = ("matching", "linking")
 """Benchmarks of other engines, joined as they are: each prints JSON with its own `goals` or none."""
 
 
-@dataclass(frozen=True)
-class Goal:
-    """A number, what it is to reach, and whether it does: at most or at least `bound`."""
-
-    name: str
-    value: float
-    bound: float
-    least: bool
-    unit: str = ""
-
-    @property
-    def met(self) -> bool:
-        """Whether the number is on the right side of its bound."""
-        return self.value >= self.bound if self.least else self.value <= self.bound
-
-    def __str__(self) -> str:
-        side = "at least" if self.least else "at most"
-        value, bound = f"{self.value:,.2f}{self.unit}", f"{self.bound:,g}{self.unit}"
-        return f"{'ok    ' if self.met else 'MISSED'} {self.name:<66} {value:>16} ({side} {bound})"
-
-
-def run(python: Path | str, *arguments: object, **variables: str) -> Any:
-    """JSON that a script of this folder prints, in a process of its own."""
-    command = [str(python), *map(str, arguments)]
-    print(f"... {' '.join(map(str, arguments))}", file=sys.stderr)
-    found = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment(**variables), cwd=HERE)
-    return json.loads(found.stdout)
-
-
 def measure(quick: bool, engines: Sequence[str] = ENGINES) -> dict[str, Any]:
     """Everything, one after the other: ours and its peer side by side in time."""
     share = 10 if quick else 1
     ours = {"PYTHONPATH": str(ROOT), "POLARS_MAX_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     users = ("--users", 10_000 // share)
-    found = {"aggregation": run(sys.executable, "aggregation.py", "--events", 300_000 // share, *users, **ours)}
+    found = {"aggregation": run(HERE, sys.executable, "aggregation.py", "--events", 300_000 // share, *users, **ours)}
     windowed = ("--windowed", 50_000 // share)
-    found["bytewax"] = run(python_of("bytewax"), "bytewax_peer.py", "--events", 300_000 // share, *users, *windowed)
+    found["bytewax"] = run(
+        HERE, python_of("bytewax"), "bytewax_peer.py", "--events", 300_000 // share, *users, *windowed
+    )
     found["pathway"] = run(
-        python_of("pathway"), "pathway_peer.py", "--events", 100_000 // share, *users, PATHWAY_THREADS="1"
+        HERE, python_of("pathway"), "pathway_peer.py", "--events", 100_000 // share, *users, PATHWAY_THREADS="1"
     )
     for name in engines:
         if (HERE / f"{name}.py").is_file():
-            found[name] = run(sys.executable, f"{name}.py", **ours)
+            found[name] = run(HERE, sys.executable, f"{name}.py", **ours)
     return found
 
 
@@ -138,67 +103,17 @@ def table(found: Mapping[str, Any]) -> list[str]:
     return [*lines, ROUTING]
 
 
-def machine() -> dict[str, Any]:
-    """Where it ran."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {
-        "loop_ns": pace(),
-        "cpu": models[0] if models else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "load": os.getloadavg()[0],
-        "versions": {name: version(name) for name in ("polars", "numpy", "numba")} | locked(),
-    }
-
-
-def pace() -> float:
-    """CPU nanoseconds of one turn of an empty loop: how quick Python is here and now, about 20 on a quiet machine."""
-    used = time.process_time_ns()
-    for _ in range(1_000_000):
-        pass
-    return (time.process_time_ns() - used) / 1_000_000
-
-
-def locked() -> dict[str, str]:
-    """Versions of the peers, as their locks say."""
-    found = {}
-    for peer in PEERS:
-        for line in (HERE / f"requirements-{peer}.lock").read_text().splitlines():
-            if line.startswith(f"{peer}=="):
-                found[peer] = line.partition("==")[2].split()[0]
-    return found
-
-
 def main() -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the events")
+    parser = options(__doc__, "streams.json")
     parser.add_argument("--alone", action="store_true", help="aggregation and its peers, not the other engines")
-    parser.add_argument("--strict", action="store_true", help="exit code 1 if a goal is missed")
-    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "streams.json")
     given = parser.parse_args()
-    started, before = time.perf_counter(), machine()
-    found = measure(given.quick, () if given.alone else ENGINES)
-    reached = [*goals(found), *others(found)]
-    document = {
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.perf_counter() - started),
-        "quick": given.quick,
-        "note": ROUTING,
-        "machine": {**before, "load_after": os.getloadavg()[0], "loop_ns_after": pace()},
-        "goals": [asdict(goal) | {"met": goal.met} for goal in reached],
-        **found,
-    }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(document, indent=1) + "\n")
-    print("\n".join([*table(found), "", *map(str, reached)]))
-    load = max(document["machine"]["load"], document["machine"]["load_after"])
-    if load > before["cores"]:
-        print(f"the machine was busy (load {load:.1f} on {before['cores']} cores): wall clock says little")
-    print(f"written to {given.out}")
-    if given.strict and not all(goal.met for goal in reached):
-        sys.exit(1)
+    before = machine(("polars", "numpy", "numba"), ("bytewax", "pathway"))
+    engines = () if given.alone else ENGINES
+    report(
+        given, before, lambda: measure(given.quick, engines), lambda found: [*goals(found), *others(found)], table,
+        note=ROUTING,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -8,8 +8,24 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-PEERS = ("duckdb", "feast")
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def lock_of(peer: str) -> Path:
+    """Lock of a peer, in the folder of the benchmark that it belongs to. Raises FileNotFoundError if it has none."""
+    for found in Path(__file__).parent.glob(f"*/requirements-{peer}.lock"):
+        return found
+    raise FileNotFoundError(f"no requirements-{peer}.lock in a folder of {Path(__file__).parent}")
+
+
+def versions_of(*peers: str) -> dict[str, str]:
+    """Versions of the peers, as their locks say."""
+    found = {}
+    for peer in peers:
+        for line in lock_of(peer).read_text("utf-8").splitlines():
+            if line.startswith(f"{peer}=="):
+                found[peer] = line.partition("==")[2].split()[0]
+    return found
 
 
 def python_of(peer: str) -> Path:
@@ -17,7 +33,7 @@ def python_of(peer: str) -> Path:
 
     Raises FileNotFoundError for a peer without a lock, CalledProcessError if the installation fails.
     """
-    lock = Path(__file__).with_name(f"requirements-{peer}.lock")
+    lock = lock_of(peer)
     wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
     folder = ROOT / "build" / "bench" / peer
     python, mark = folder / "bin" / "python", folder / ".lock"
@@ -41,5 +57,5 @@ def environment(**more: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or PEERS:
+    for name in sys.argv[1:]:
         print(python_of(name))
