@@ -11,6 +11,7 @@ import signal
 import socket
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,8 @@ class ForkingRunLauncher(DefaultRunLauncher):
         identity = line.hand_over(run, self._instance)
         if identity:
             self._instance.add_run_tags(run.run_id, {PROCESS: identity})
-        threading.Thread(target=self._follow, args=(line, run.run_id, identity), daemon=True).start()
+        keeper = weakref.ref(self._instance)
+        threading.Thread(target=_follow, args=(line, run.run_id, identity, keeper), daemon=True).start()
 
     def terminate(self, run_id: str) -> bool:
         """Ask the run's process to stop, from whichever process of Dagster this is."""
@@ -62,20 +64,6 @@ class ForkingRunLauncher(DefaultRunLauncher):
             return True
         process.send_signal(signal.SIGTERM)
         return True
-
-    def _follow(self, line: Line, run_id: str, identity: str) -> None:
-        """Wait for the run's end and record a crash."""
-        code = line.wait()
-        if code is None:  # the server has gone; its child ends by itself when it sees that
-            deadline = time.monotonic() + _GONE_SECONDS
-            while identity and _process(identity) is not None and time.monotonic() < deadline:
-                time.sleep(0.1)
-        run = self._instance.get_run_by_id(run_id)
-        if run is not None and not run.is_finished:
-            ended = (
-                "its process ended with the fork server" if code is None else f"its process ended with exit code {code}"
-            )
-            self._instance.report_run_failed(run, ended)
 
 
 class Line:
@@ -127,6 +115,21 @@ def connect(home: Path) -> Line | None:
         return None
     connection.settimeout(None)
     return line
+
+
+def _follow(line: Line, run_id: str, identity: str, keeper: weakref.ref[DagsterInstance]) -> None:
+    """Wait for a run's end and record a crash, unless Dagster's instance has ended in this process meanwhile."""
+    code = line.wait()
+    if code is None:  # the server has gone; its child ends by itself when it sees that
+        deadline = time.monotonic() + _GONE_SECONDS
+        while identity and _process(identity) is not None and time.monotonic() < deadline:
+            time.sleep(0.1)
+    instance = keeper()
+    run = instance.get_run_by_id(run_id) if instance is not None else None
+    if instance is None or run is None or run.is_finished:
+        return
+    how = "with the fork server" if code is None else f"with exit code {code}"
+    instance.report_run_failed(run, f"its process ended {how}")
 
 
 def _process(identity: str) -> psutil.Process | None:

@@ -189,7 +189,7 @@ def test_going_back_to_a_version_that_is_draining_loads_it_anew(rig: Any) -> Non
     first = rig.first()
     host = rig.host()
     rig.eventually(lambda: host.ready)
-    slow = threading.Thread(target=host.predict, args=(rig.ask(900.0),))
+    slow = threading.Thread(target=host.predict, args=(rig.ask(900.0), 60.0))
     slow.start()
     for _ in range(2):
         rig.deploy(refresh("toy", "main", rig.publish()))
