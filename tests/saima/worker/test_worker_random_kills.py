@@ -166,6 +166,7 @@ def show(home: Home, another: Home, lives: Lives, events: int, kills: int, steps
         if step:
             lives.start(f"{step}:{1 if step in RARE else chance.randint(1, 2)}")
             assert lives.wait() == -signal.SIGKILL, step
+            struck.update(lives.phases)
         else:
             lives.start()
             struck.update(lives.kill_in(phase, chance.random() * (0.03 if phase == "append" else 0.005)))

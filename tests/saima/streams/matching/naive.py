@@ -46,6 +46,10 @@ def chain(
     if element.get("optional") or least(element) == 0:
         yield from chain(rest, events, at, trail, within, end)
     for taken in repeated(element, events, at, trail, bool(trail)):
+        if rest and rest[0].get("after") == "not_followed_by":  # as in Flink, it is also watched between repetitions
+            between = events[taken[len(trail)] + 1 : taken[-1]]
+            if any(fits(rest[0]["where"], event) for event in between):
+                continue
         yield from chain(rest, events, taken[-1] + 1, taken, within, end)
 
 
