@@ -62,7 +62,8 @@ class Candidates:
         self._single = Single(part_plan(plan, self._split.shared, self._request_inputs()))
         columns = matrix_columns(declaration, self._types)
         self._program = Program(self._split, columns)
-        self._filling = Filling(columns, [*self._split.shared], self._program)
+        kept_columns = [name for name in columns if name in self._split.cached]
+        self._filling = Filling(columns, [*self._split.shared], kept_columns, self._program)
         self.items: ItemRows | None = None
         if self._split.cached:
             sizes = [reader.need.read.cache_size for reader in whole if declaration.tables[reader.need.name].cache]
@@ -71,7 +72,7 @@ class Candidates:
                 self._program,
                 keys,
                 ItemReads(whole, closed),
-                columns,
+                kept_columns,
                 max(sizes, default=SIZE),
             )
         else:
@@ -85,19 +86,17 @@ class Candidates:
         if self.items is not None:
             return self.items.read(read, items, row.time, reading)
         cells = Cells({}, [], [])
-        rows = cells.rows(len(items), 0, len(self._filling.columns))
-        return KeptRows(Found.at(rows, np.arange(len(items))), cells)
+        return KeptRows(Found(cells.rows(len(items), 0, 0), np.arange(len(items))), cells)
 
     def values(self, items: Sequence[Mapping[str, Any]], row: Row, kept: KeptRows) -> PairValues:
         """Features of candidates from what was read."""
         shared, tame = self._single.evaluate(row.shared)
         fresh = FreshColumns(items, row.items or None, self._inputs, self._fields)
-        pairs = Pairs(len(items), shared, kept, fresh)
+        pairs = Pairs(len(items), self._filling.take(len(items)), shared, kept, fresh)
         tame = tame and not (self.items is not None and self.items.wild) and fresh.tame(self._program.fresh)
         with np.errstate(all="ignore"):  # a kernel's infinity or NaN is no fault
-            self._program.run(pairs, tame=tame)
-            once = self._filling.once(shared)
-        return PairValues(self._types, pairs, kept, self._filling, once)
+            self._program.run(pairs, self._filling.moved(shared), tame=tame)
+        return PairValues(self._types, pairs, kept, self._filling)
 
     def _key_fields(self, plan: Plan, names: Iterable[str]) -> dict[str, Type]:
         """Fields that an item's key is made of: the keys of what is read, and texts that features read."""

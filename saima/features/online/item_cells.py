@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 LOW, HIGH, EPOCH, SPAN = 0, 1, 2, 3
 """Places of a row's span and epoch among its first cells, and how many they are."""
 
-_BITS = 63
+BITS = 63
+"""Bits of missing wholes in a cell."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Rows:
     rest: NDArray[np.int64]
     objects: NDArray[np.object_]
     matrix: NDArray[np.float32]
+
+    @cached_property
+    def first_floats(self) -> NDArray[np.float64]:
+        """The first cells as floats."""
+        return self.first.view(np.float64)
 
     def take(self, places: NDArray[np.intp]) -> Rows:
         """Copies of the rows at places; a place that is none gives any row."""
@@ -72,7 +79,7 @@ class Cells:
         self._kinds = kinds
         self._order = {name: place for place, name in enumerate(wholes)}
         self._bits = SPAN + len(first)
-        self._width = self._bits + -(-len(wholes) // _BITS)
+        self._width = self._bits + -(-len(wholes) // BITS)
 
     def rows(self, n: int, objects: int, columns: int) -> Rows:
         """n rows of nothing, with so many objects and columns of the matrix."""
@@ -91,7 +98,7 @@ class Cells:
             return
         part[:, place] = vector.values
         if vector.missing is not None:
-            word, bit = divmod(self._order[name], _BITS)
+            word, bit = divmod(self._order[name], BITS)
             rows.first[:, self._bits + word] |= vector.missing.astype(np.int64) << bit
 
     def get(self, rows: Rows, places: NDArray[np.intp], name: str) -> Vector:
@@ -110,7 +117,7 @@ class Cells:
             return None
         made = np.empty((len(names), columns.shape[1]), np.bool_)
         for place, name in enumerate(names):
-            word, bit = divmod(self._order[name], _BITS)
+            word, bit = divmod(self._order[name], BITS)
             made[place] = (words[word] >> bit) & 1
         return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ from saima.features.types import TIMESTAMP
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from saima.features.online.buffers import Buffers
     from saima.features.online.vector.program import Program
     from saima.features.plan import Plan
     from saima.features.types import Type
@@ -33,11 +33,24 @@ class KeptRows:
     """The kept part of one request's candidates; see vector.program.Kept."""
 
     def __init__(self, found: Found, cells: Cells) -> None:
-        self.floats: NDArray[np.float64] = found.columns.view(np.float64)[SPAN : SPAN + len(cells.floats)]
-        self.wholes = found.columns[SPAN + len(cells.floats) :][: len(cells.wholes)]
-        self.missing = cells.missing(found.columns, cells.wholes) if cells.wholes else None
+        self.rows, self.places = found.rows, found.places
         self._found = found
         self._cells = cells
+
+    @property
+    def floats(self) -> NDArray[np.float64]:
+        """See vector.pairs.Kept."""
+        return self._found.columns.view(np.float64)[SPAN : SPAN + len(self._cells.floats)]
+
+    @property
+    def wholes(self) -> NDArray[np.int64]:
+        """See vector.pairs.Kept."""
+        return self._found.columns[SPAN + len(self._cells.floats) :][: len(self._cells.wholes)]
+
+    @cached_property
+    def missing(self) -> NDArray[np.bool_] | None:
+        """See vector.pairs.Kept."""
+        return self._cells.missing(self._found.columns, self._cells.wholes)
 
     def series(self, name: str) -> pl.Series:
         """A kept column."""
@@ -56,17 +69,11 @@ class KeptRows:
         found: list[Any] = self._found.rows.objects[self._found.places, place].tolist()
         return found
 
-    def matrix(self, buffers: Buffers) -> NDArray[np.float32]:
-        """A matrix of the model's columns of which those that are kept are filled; the caller's to write to."""
-        held = self._found.rows.matrix
-        made = buffers.take((len(self._found.places), held.shape[1]), np.float32)
-        return held.take(self._found.places, axis=0, out=made, mode="clip")
-
 
 class ItemRows:
     """Finds the kept rows of candidates, and computes those that are missing or no longer good.
 
-    columns: the model's columns; those that are kept are written into each row's float32 matrix at their places.
+    columns: the model's columns that are kept, in order: each row's float32 matrix.
     """
 
     def __init__(
@@ -88,7 +95,7 @@ class ItemRows:
         self._get = itemgetter(*self._names)
         self.cells = Cells(dict(plan.features), program.floats, program.wholes)
         self._width = len(columns)
-        self._columns = [(place, name) for place, name in enumerate(columns) if name in plan.features]
+        self._columns = list(enumerate(columns))
         objects = len(self.cells.objects) + len(reads.tables)
         self.store = ItemStore(self.cells, objects, self._width, size)
         self._inputs = plan.input_types()
@@ -151,7 +158,7 @@ class ItemRows:
         if epoch >= 0:
             proven = sorted({*range(len(distinct))} - {*fresh})
             self.store.prove([distinct[i] for i in proven], [parts[i] for i in proven], epoch)
-        return Found.at(rows, np.arange(len(keys)))
+        return Found(rows, np.arange(len(keys)))
 
     def _compute(self, inputs: Sequence[Mapping[str, Any]], found: Reading, epoch: int) -> Rows:
         n = len(inputs)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from saima.features.online.holding import hold
 from saima.features.online.item_cells import EPOCH, Cells, Rows
 
 if TYPE_CHECKING:
@@ -23,23 +25,15 @@ _RECENT = 4
 
 @dataclass(frozen=True)
 class Found:
-    """Rows of n keys: their places among `rows`, and their first cells by column [first, n]."""
+    """Rows of n keys: their places among `rows`; a place that is none stands for any row."""
 
     rows: Rows
     places: NDArray[np.intp]
-    columns: NDArray[np.int64]
 
-    @classmethod
-    def at(cls, rows: Rows, places: NDArray[np.intp]) -> Found:
-        """The rows at places; a place that is none gives any row."""
-        return cls(rows, places, np.ascontiguousarray(rows.first.take(places, axis=0, mode="clip").T))
-
-    def hold(self, q: int, epoch: int) -> bool:
-        """Whether all of them hold at q under an epoch."""
-        low, high, epochs = self.columns[: EPOCH + 1]
-        if not np.maximum.reduce(low) <= q < np.minimum.reduce(high):
-            return False
-        return bool(np.count_nonzero(epochs == epoch) == len(epochs))
+    @cached_property
+    def columns(self) -> NDArray[np.int64]:
+        """Their first cells by column [first, n]."""
+        return np.ascontiguousarray(self.rows.first.take(self.places, axis=0, mode="clip").T)
 
 
 @dataclass
@@ -77,14 +71,14 @@ class ItemStore:
         table = self._table
         self._tick += 1
         for known, of, found in self._recent:
-            if of is table and known == keys and found.hold(q, epoch):
+            if of is table and known == keys and hold(table.rows.first, found.places, q, epoch):
                 table.used[found.places] = self._tick
                 return found, None, []
         places, complete = _places(table.index, keys)
-        found = Found.at(table.rows, places)
+        found = Found(table.rows, places)
         if complete:
             table.used[places] = self._tick
-            if found.hold(q, epoch):
+            if hold(table.rows.first, places, q, epoch):
                 self._recent = ((keys, table, found), *self._recent[: _RECENT - 1])
                 return found, None, []
         low, high, epochs = found.columns[: EPOCH + 1]
@@ -164,11 +158,15 @@ def _places(index: dict[Hashable, bytes], keys: Sequence[Hashable]) -> tuple[NDA
     """Places of keys, -1 for those that are not there, and whether all are."""
     if len(keys) < 2:
         packed: Sequence[bytes] = [index.get(key, _UNKNOWN) for key in keys]
-        return np.frombuffer(b"".join(packed), np.intp), _UNKNOWN not in packed
+        return _joined(packed), _UNKNOWN not in packed
     try:
-        return np.frombuffer(b"".join(itemgetter(*keys)(index)), np.intp), True
+        return _joined(itemgetter(*keys)(index)), True
     except KeyError:
-        return np.frombuffer(b"".join([index.get(key, _UNKNOWN) for key in keys]), np.intp), False
+        return _joined([index.get(key, _UNKNOWN) for key in keys]), False
+
+
+def _joined(packed: Iterable[bytes]) -> NDArray[np.intp]:
+    return np.frombuffer(bytearray().join(packed), np.intp)  # writable: the machine's arrays are of one kind
 
 
 def _place(packed: bytes) -> int:

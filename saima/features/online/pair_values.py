@@ -11,6 +11,7 @@ import polars as pl
 from saima.features.online.buffers import Buffers
 from saima.features.online.extraction import plain_column, repeated
 from saima.features.online.item_rows import as_float32
+from saima.features.online.vector.assembly import Moved, runs
 from saima.features.online.vector.columns import from_series
 from saima.features.online.vector.values import dtype_of, holds, missing_of
 from saima.features.types import to_frame_value
@@ -27,59 +28,49 @@ if TYPE_CHECKING:
 class Filling:
     """How the parts fill the columns of the model's matrix: runs of neighbouring columns, decided once."""
 
-    def __init__(self, columns: Sequence[str], shared: Sequence[str], program: Program) -> None:
-        """columns: names of the matrix's columns; those that are kept are in it already."""
+    def __init__(self, columns: Sequence[str], shared: Sequence[str], kept: Sequence[str], program: Program) -> None:
+        """columns: names of the matrix's columns; kept: those that rows of items bring."""
         self.columns = tuple(columns)
         self.places = {name: place for place, name in enumerate(columns)}
         known = set(shared)
-        self._shared = _runs([(place, place, name) for place, name in enumerate(columns) if name in known])
-        self._pairs = _runs([(row, self.places[name], name) for row, name in enumerate(program.narrow)])
-        self.buffers = Buffers()
+        self._shared = [name for name in columns if name in known]
+        self._at = np.array([self.places[name] for name in self._shared], np.intp)
+        spreads = runs([(self.places[name], self.places[name]) for name in self._shared])
+        self._spreads = np.array([(to, width) for _, to, width in spreads], np.int32).reshape(-1, 2)
+        copies = runs([(place, self.places[name]) for place, name in enumerate(kept)])
+        self._copies = np.array(copies, np.int32).reshape(-1, 3)
+        self._pairs = runs([(row, self.places[name]) for row, name in enumerate(program.narrow)])
         self._hard = [name for name in program.hard if name in self.places]
+        self._buffers = Buffers()
 
-    def once(self, shared: Mapping[str, Any]) -> list[NDArray[np.float32]]:
-        """The shared columns' one row, by run; what float32 does not hold is infinite, as in every other cast to it."""
-        rows = [[shared[name] for name in names] for _, _, names in self._shared]
-        return [np.array([np.nan if one is None else one for one in row]).astype(np.float32) for row in rows]
+    def take(self, n: int) -> NDArray[np.float32]:
+        """A matrix [n, columns], its contents anything."""
+        return self._buffers.take((n, len(self.columns)), np.float32)
 
-    def fill(
-        self, matrix: NDArray[np.float32], once: list[NDArray[np.float32]], pairs: Pairs, types: dict[str, Type]
-    ) -> None:
-        """Write the shared and the crossed columns of a matrix [n, columns]."""
-        for (_, columns, _), row in zip(self._shared, once, strict=True):
-            matrix[:, columns] = row
-        for rows, columns, _ in self._pairs:
-            matrix[:, columns] = pairs.narrow[rows].T
+    def moved(self, shared: Mapping[str, Any]) -> Moved:
+        """Columns that are copied; what float32 does not hold is infinite, as in every other cast to it."""
+        once = np.empty(len(self.columns), np.float32)
+        if self._shared:
+            once[self._at] = np.array([shared[name] for name in self._shared], np.float64)
+        return Moved(self._copies, self._spreads, once)
+
+    def fill(self, pairs: Pairs, types: dict[str, Type]) -> None:
+        """Write the columns of the matrix that kernels and the select computed."""
+        for row, to, width in self._pairs:
+            pairs.matrix[:, to : to + width] = pairs.narrow[row : row + width].T
         for name in self._hard:
-            matrix[:, self.places[name]] = as_float32(from_series(pairs.columns[name], types[name]))
-
-
-def _runs(found: list[tuple[int, int, str]]) -> list[tuple[slice, slice, list[str]]]:
-    """(row, column, name), ordered by column, as runs in which both go up by one."""
-    runs: list[tuple[list[int], list[int], list[str]]] = []
-    for row, column, name in found:
-        if runs and runs[-1][0][-1] + 1 == row and runs[-1][1][-1] + 1 == column:
-            runs[-1][0].append(row)
-            runs[-1][1].append(column)
-            runs[-1][2].append(name)
-        else:
-            runs.append(([row], [column], [name]))
-    return [(slice(r[0], r[-1] + 1), slice(c[0], c[-1] + 1), names) for r, c, names in runs]
+            pairs.matrix[:, self.places[name]] = as_float32(from_series(pairs.columns[name], types[name]))
 
 
 class PairValues:
     """Features of n candidates."""
 
-    def __init__(
-        self, types: dict[str, Type], pairs: Pairs, kept: KeptRows, filling: Filling, once: list[NDArray[np.float32]]
-    ) -> None:
-        """once: the shared columns' row, as `filling` made it."""
+    def __init__(self, types: dict[str, Type], pairs: Pairs, kept: KeptRows, filling: Filling) -> None:
         self.types = types
-        self._once = once
         self._pairs = pairs
         self._kept = kept
         self._filling = filling
-        self._matrix: NDArray[np.float32] | None = None
+        self._filled = False
 
     def frame(self, names: Sequence[str] | None = None) -> pl.DataFrame:
         """See Values."""
@@ -87,18 +78,18 @@ class PairValues:
 
     def matrix(self, names: tuple[str, ...]) -> NDArray[np.float32]:
         """See Values."""
-        filling = self._filling
-        if self._matrix is None:
-            self._matrix = self._kept.matrix(filling.buffers)
-            filling.fill(self._matrix, self._once, self._pairs, self.types)
+        filling, matrix = self._filling, self._pairs.matrix
+        if not self._filled:
+            filling.fill(self._pairs, self.types)
+            self._filled = True
         if names == filling.columns:
-            return self._matrix
+            return matrix
         if all(name in filling.places for name in names):
-            return self._matrix.take([filling.places[name] for name in names], axis=1)
+            return matrix.take([filling.places[name] for name in names], axis=1)
         made = np.empty((self._pairs.n, len(names)), np.float32)
         for place, name in enumerate(names):
             at = filling.places.get(name)
-            made[:, place] = self._matrix[:, at] if at is not None else self._column(name)
+            made[:, place] = matrix[:, at] if at is not None else self._column(name)
         return made
 
     def plain(self, rows: Sequence[int]) -> dict[str, list[Any]]:
@@ -113,8 +104,7 @@ class PairValues:
             return [to_frame_value(pairs.shared[name], dtype)] * len(places)
         if name in pairs.columns or not holds(dtype):
             return plain_column(self._series(name, dtype), places.tolist())
-        crossed = name in pairs.late or name in pairs.found
-        vector = pairs.vector(name, dtype) if crossed else self._kept.vector(name)
+        vector = pairs.vector(name, dtype) if pairs.knows(name) else self._kept.vector(name)
         values: list[Any] = vector.values[places].astype(dtype_of(dtype), copy=False).tolist()
         missing = missing_of(vector)
         if missing is None:
@@ -133,6 +123,6 @@ class PairValues:
         pairs = self._pairs
         if name in pairs.shared:
             return repeated(name, pairs.shared[name], dtype, pairs.n)
-        if name in pairs.late or name in pairs.found or name in pairs.columns:
+        if pairs.knows(name):
             return pairs.series(name, dtype)
         return self._kept.series(name)

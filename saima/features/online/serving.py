@@ -19,8 +19,8 @@ class Serving:
     """Features by where they are computed.
 
     once: on one row a request. kept: with each item, as columns that are gathered by index, until a row, a window's
-    tile or a hop that they read changes. kernels: for each candidate by NumPy, level after level. select: for each
-    candidate by the one Polars select of what has no kernel.
+    tile or a hop that they read changes. kernels: for each candidate by the machine or NumPy, level after level.
+    select: for each candidate by the one Polars select of what has no kernel.
     """
 
     once: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What is computed for each pair of request and item: blocks of kernels, and one select for what has no kernel."""
+"""What is computed for each pair of request and item: by the machine, by blocks of kernels, by one select."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import polars as pl
 
 from saima.features.lowering import lower
 from saima.features.online.buffers import Buffers
+from saima.features.online.vector.assembly import Assembly, Moved
 from saima.features.online.vector.block import Block, Load, may_defer, shape
 from saima.features.online.vector.pairs import Pairs
 from saima.features.online.vector.split import levels
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Program:
-    """The units of a split, compiled.
+    """The units of a split, compiled: those of the machine, then level after level what it lacks.
 
     floats, wholes: kept columns that kernels read, by name, in the order in which Kept brings them. fresh: input
     columns that kernels read. hard: units that have no kernel.
@@ -34,13 +35,16 @@ class Program:
 
     def __init__(self, split: Split, columns: Sequence[str] = ()) -> None:
         """columns: names of the columns of the model's matrix, in order."""
-        self.floats: list[str] = []
-        self.wholes: list[str] = []
+        order = levels(split.units)
+        self._machine = Assembly(order, columns)
+        self.floats, self.wholes = self._machine.floats, self._machine.wholes
         self.fresh: dict[str, Type] = {}
+        done = self._machine.homes
+        order = [some for level in order if (some := [unit for unit in level if unit.name not in done])]
         self._slots: dict[str, list[str]] = {"float": [], "int": [], "bool": []}
         self._parts: dict[tuple[str, ...], slice] = {}
-        order = levels(split.units)
-        self.narrow = [name for name in columns if name in split.units and split.units[name].tree is not None]
+        left = {unit.name: unit for level in order for unit in level}
+        self.narrow = [name for name in columns if name in left and left[name].tree is not None]
         deferred = self._deferred(split)
         self._late = {name: place for place, name in enumerate(self.narrow) if name in deferred}
         self._tame = [_Level(units, self._load, deferred, self.narrow) for units in order]
@@ -53,14 +57,21 @@ class Program:
         wholes = all(unit.name in deferred or not unit.dtype.is_float for unit in units)
         self._floats = None if wholes else late  # what is not finite among wholes is missing, and has no default
         self._buffers = Buffers()
+        self._machine.bind(self.floats, self.wholes)
 
     def _deferred(self, split: Split) -> frozenset[str]:
         """Units whose float32 values in `narrow` are all that anybody reads of them."""
         needed = {name for unit in split.units.values() for name in unit.needs}
         return frozenset(name for name in self.narrow if name not in needed and may_defer(split.units[name]))
 
-    def run(self, pairs: Pairs, *, tame: bool) -> None:
-        """Compute all units, NumPy's warnings off; `tame`: no input is infinite, nor a float beyond 2**100."""
+    def run(self, pairs: Pairs, moved: Moved, *, tame: bool) -> None:
+        """Compute all units, NumPy's warnings off, and fill what the machine can of the matrix.
+
+        tame: no input is infinite, nor a float beyond 2**100.
+        """
+        self._machine.run(pairs, moved)
+        if not self._tame:
+            return
         for kind, pick, wanted in self._picks:
             pairs.singles[kind] = _single(pick(pairs.shared), wanted)
         pairs.late = self._late if tame else {}
