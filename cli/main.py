@@ -20,6 +20,7 @@ COMMANDS = {
     "feature": ("cli.feature:feature", "List, show, preview and test features."),
     "explain": ("cli.explain:explain", "The plan of an algorithm: stages, sides, lineage."),
     "streams": ("cli.streams:streams", "What streams keep, and which aggregates share it."),
+    "rules": ("cli.rules:rules", "Deploy, list, explain and test patterns over events."),
     "backfill": ("cli.backfill:backfill", "Write the features of history, which may be larger than memory."),
     "deploy": ("cli.deploy:deploy", "Route a published bundle, or list what there is."),
     "rollback": ("cli.rollback:rollback", "Route the last good version and hold the lineage."),

@@ -21,6 +21,9 @@ JOURNAL = "journal"
 DEAD_LETTER = "dead_letter"
 """Topic of refused records, with their bytes and the reason."""
 
+RULES = "rules"
+"""Topic of orders that deploy and disable rules; `order` is JSON text."""
+
 Position = dict[int, int]
 """Per partition, the log offset up to which (inclusive) something has been processed."""
 
@@ -96,6 +99,7 @@ class Topic:
 
 
 JOURNAL_TOPIC = Topic(JOURNAL, {"algorithm": pa.string(), "trace": pa.string(), "record": pa.string()})
+RULES_TOPIC = Topic(RULES, {"order": pa.string()})
 DEAD_LETTER_TOPIC = Topic(DEAD_LETTER, {"reason": pa.string(), "bytes": pa.binary()})
 
 

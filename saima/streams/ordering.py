@@ -114,14 +114,15 @@ class Sorter:
         return [*changed, (CLOCK, _json(self._clock()))]
 
     def load(self, items: Iterable[tuple[str, bytes]]) -> None:
-        """Take in what the `changes` of an earlier sorter left in the store. StoreError: its fields were others."""
+        """Take in what the `changes` of an earlier sorter left in the store; a field that is new is missing there.
+
+        Raises StoreError for a field whose type has changed.
+        """
         chunks = dict(items)
         if CLOCK in chunks:
             self._read_clock(json.loads(chunks.pop(CLOCK)))
         for key, data in sorted(chunks.items()):
-            frame = pl.read_ipc(io.BytesIO(data))
-            if frame.schema != self._schema:
-                raise StoreError(f"the sorter's chunk {key} holds {dict(frame.schema)}, declared: {dict(self._schema)}")
+            frame = self._conform(key, pl.read_ipc(io.BytesIO(data)))
             self._chunks[int(key)] = _newest(frame)
             self._hold(frame.filter(pl.col("time") >= self.watermark))
 
@@ -144,6 +145,18 @@ class Sorter:
         made._fresh = [pl.read_ipc(io.BytesIO(fresh))]
         made._hold(frame)
         return made
+
+    def _conform(self, chunk: str, frame: pl.DataFrame) -> pl.DataFrame:
+        if frame.schema == self._schema:
+            return frame
+        for name, dtype in frame.schema.items():
+            if self._schema.get(name, dtype) != dtype:
+                raise StoreError(
+                    f"the sorter's chunk {chunk} holds '{name}' as {dtype}, declared {self._schema[name]}: put the old "
+                    "declaration back until the events that wait have left, or give the field another name"
+                )
+        new = [pl.lit(None, dtype).alias(name) for name, dtype in self._schema.items() if name not in frame.columns]
+        return frame.with_columns(new).select(self._schema.names())
 
     def _payload(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         found = {name: payload[name] for name in self.fields if payload.get(name) is not None}

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from saima.errors import SaimaError
-from saima.events import DEAD_LETTER, JOURNAL, Topic
+from saima.events import DEAD_LETTER, JOURNAL, RULES, Topic
 from saima.features import load
 from saima.features.declaration import Declaration
 from saima.features.durations import milliseconds
@@ -46,7 +46,7 @@ def catalog(declarations: Mapping[str, Declaration]) -> Catalog:
     owners: dict[str, str] = {}
     for name, declaration in sorted(declarations.items()):
         for topic, schema in topics(declaration).items():
-            if topic in (JOURNAL, DEAD_LETTER):
+            if topic in (JOURNAL, DEAD_LETTER, RULES):
                 raise SaimaError(f"algorithms/{name}: source '{topic}' has the name of an engine's topic; rename it")
             known = result.topics.setdefault(topic, schema)
             if known != schema:

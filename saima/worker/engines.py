@@ -22,11 +22,13 @@ from saima.streams.samples import Happening, Prediction, SampleJoin, identity
 from saima.streams.tiles import RowEngine, TileEngine
 from saima.worker import ledger, outbox
 from saima.worker.catalog import Catalog
+from saima.worker.frames import MATCHES
 from saima.worker.intake import Batch, Intake, Logged
+from saima.worker.matching import Matching
 
 
 class Engines:
-    """Windows, latest-value tables and joins of all algorithms, and the intake before them."""
+    """Windows, latest-value tables, joins and rules of all algorithms, and the intake before them."""
 
     def __init__(self, catalog: Catalog, online: OnlineStore) -> None:
         self._online = online
@@ -37,6 +39,7 @@ class Engines:
         wanted: list[Group | RowSource] = [*catalog.groups.values(), *catalog.rows.values()]
         for one in wanted:
             self._wanted.setdefault(one.source, []).append(one)
+        self.matching = Matching(catalog.topics, catalog.lateness)
         self._joins = {
             name: SampleJoin(name, declaration, self._fetch(f"join/{name}"))
             for name, declaration in catalog.declarations.items()
@@ -44,7 +47,7 @@ class Engines:
         }
 
     def process(self, batch: Batch) -> dict[str, pa.Table]:
-        """Output rows by sink: events, journal records, samples."""
+        """Output rows by sink: events, journal records, samples, matches."""
         outputs = {f"events/{topic}": table for topic, table in batch.tables.items()}
         for topic, table in batch.tables.items():
             if topic in self._wanted:
@@ -62,13 +65,17 @@ class Engines:
             emitted = join.process(sorted(rows, key=lambda row: row.offset))
             if emitted:
                 outputs[f"{name}/samples"] = outbox.sample_rows(emitted)
+        matches = self.matching.process(batch)
+        if matches is not None:
+            outputs[MATCHES] = matches
         return outputs
 
     def changes(self) -> list[Change]:
-        """State changed since the last call: entities, pending joins, seen ids."""
+        """State changed since the last call: entities, pending joins, partial matches, seen ids."""
         changes = [*self._tiles.changes(), *self._rows.changes()]
         for join in self._joins.values():
             changes += join.changes()
+        changes += self.matching.changes()
         return changes + [(SEEN, key, data) for key, data in self.intake.seen.changes()]
 
     def restore(self, known: ledger.Ledger, read: OnlineRead) -> None:
@@ -77,6 +84,7 @@ class Engines:
         self.intake.seen.restore(read.scan(SEEN))
         for join in self._joins.values():
             join.restore(read)
+        self.matching.restore(read)
 
     @property
     def counters(self) -> dict[str, dict[str, int]]:

@@ -13,6 +13,9 @@ from saima.events import DEAD_LETTER
 from saima.features.declaration import Declaration
 from saima.features.types import parse_type
 
+MATCHES = "matches"
+"""Table of what rules have matched."""
+
 Frame = Callable[[pa.Table], pl.DataFrame]
 
 _SAMPLE = {
@@ -42,6 +45,7 @@ def sinks(topics: Iterable[str], declarations: Mapping[str, Declaration]) -> dic
         found[f"{name}/journal"] = dated
         if declaration.label is not None:
             found[f"{name}/samples"] = sample_frame(declaration)
+    found[MATCHES] = dated
     return found
 
 

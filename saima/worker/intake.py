@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from saima.events import DEAD_LETTER, DEAD_LETTER_TOPIC, JOURNAL, JOURNAL_TOPIC, Topic
+from saima.events import DEAD_LETTER, DEAD_LETTER_TOPIC, JOURNAL, JOURNAL_TOPIC, RULES, RULES_TOPIC, Topic
 from saima.features.declaration import Declaration
+from saima.features.durations import milliseconds
 from saima.stores.interfaces import Segment
+from saima.streams.adapters import AHEAD, implausible
 from saima.streams.dedup import Seen
 from saima.streams.lateness import Clock
 from saima.streams.samples import Prediction
@@ -48,13 +51,15 @@ class Batch:
     """What one read of the log holds, after the intake.
 
     tables: per topic the first rows of their ids, with `offset` and `late`, in order of offsets; the journal is in
-    `records`; `rows` counts everything that was read, up to and including offset `last`.
+    `records`, orders that change the rules are in `orders` as (offset, JSON); `rows` counts everything that was read,
+    up to and including offset `last`.
     """
 
     rows: int = 0
     last: int = 0
     tables: dict[str, pa.Table] = field(default_factory=dict)
     records: list[Logged] = field(default_factory=list)
+    orders: list[tuple[int, str]] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     duplicates: int = 0
     late: int = 0
@@ -71,8 +76,9 @@ class Intake:
         declarations: Mapping[str, Declaration],
         seen: Seen,
     ) -> None:
-        self._topics = {**topics, JOURNAL: JOURNAL_TOPIC, DEAD_LETTER: DEAD_LETTER_TOPIC}
+        self._topics = {**topics, JOURNAL: JOURNAL_TOPIC, DEAD_LETTER: DEAD_LETTER_TOPIC, RULES: RULES_TOPIC}
         self._readers = {name: RecordReader(declaration) for name, declaration in declarations.items()}
+        self._ahead = max([AHEAD, *(_ahead(one) for one in declarations.values())])
         self.seen = seen
         self.clocks = {topic: Clock(bound) for topic, bound in lateness.items()}
 
@@ -105,6 +111,8 @@ class Intake:
             table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
             if topic == JOURNAL:
                 self._read_records(table, batch)
+            elif topic == RULES:
+                batch.orders = list(zip(table["offset"].to_pylist(), table["order"].to_pylist(), strict=True))
             else:
                 batch.tables[topic] = self._judged(topic, table, batch)
         return batch
@@ -132,10 +140,14 @@ class Intake:
             bad = pc.or_kleene(pc.is_null(table.column(missing[0])), False)
             for name in missing[1:]:
                 bad = pc.or_(bad, pc.is_null(table.column(name)))
-            rows = np.flatnonzero(bad.to_numpy())
-            places = [offset - segment.first for offset in table.column("offset").take(pa.array(rows)).to_pylist()]
-            _refuse(batch, segment, places, f"no {' or '.join(missing)}")
+            _refuse(batch, segment, _places(segment, table, bad.to_numpy()), f"no {' or '.join(missing)}")
             table = table.filter(pc.invert(bad))
+        if segment.topic in self.clocks:
+            wild = implausible(table.column("time").to_numpy(), table.column("appended").to_numpy(), self._ahead)
+            if wild.any():
+                reason = "its time is before 1970, or far ahead of the wall clock when it was appended"
+                _refuse(batch, segment, _places(segment, table, wild), reason)
+                table = table.filter(pa.array(~wild))
         return table
 
     def _first(self, topic: str, table: pa.Table, batch: Batch) -> pa.Table:
@@ -174,12 +186,24 @@ class Intake:
             batch.records.append(Logged(algorithm, logged, document))
 
 
+def _ahead(declaration: Declaration) -> int:
+    """How far ahead of the wall clock the events of any source may lie, ms."""
+    records = [source.record for source in declaration.sources.values() if source.record is not None]
+    return max((milliseconds(record.ahead) for record in records), default=0)
+
+
 def packed(table: pa.Table) -> bytes:
     """Rows as an Arrow IPC stream."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return bytes(sink.getvalue())
+
+
+def _places(segment: Segment, table: pa.Table, chosen: NDArray[np.bool_]) -> list[int]:
+    """Places in a segment of the chosen rows of its table, of which some may have gone already."""
+    offsets = table.column("offset").filter(pa.array(chosen)).to_pylist()
+    return [offset - segment.first for offset in offsets]
 
 
 def _refuse(batch: Batch, segment: Segment, rows: Sequence[int], reason: str) -> None:

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -15,14 +15,16 @@ from saima.errors import SaimaError, StoreError
 from saima.features.declaration import Declaration
 from saima.settings import Settings
 from saima.stores import open_log, open_online, open_registry, open_tables
-from saima.streams.held import Change
-from saima.worker import ledger, letters, outbox
+from saima.streams.matching.orders import wanted
+from saima.worker import ledger, letters
 from saima.worker.catalog import catalog, declared
+from saima.worker.commits import Committer
 from saima.worker.drainer import Drainer
 from saima.worker.engines import Engines
 from saima.worker.frames import sinks
 from saima.worker.history import build, history_ends, history_frames
-from saima.worker.intake import Batch, packed
+from saima.worker.intake import Batch
+from saima.worker.rulefiles import RuleFiles, give
 from saima.worker.status import Meter, counts, watermarks
 from saima.worker.steps import step
 from saima.worker.teller import Teller
@@ -33,6 +35,10 @@ HELD = 256 * 2**20
 
 ACTIVE, IDLE = 0.002, 0.02
 """Seconds between looks at the log while events come, and after a second without any."""
+
+
+WATCHED = 0.5
+"""Seconds between looks at the files of rules."""
 
 
 def wall_clock() -> int:
@@ -71,10 +77,10 @@ class Worker:
         self._tables = open_tables(settings)
         self._registry = open_registry(settings)
         self._registry.drop_status(self.name)
-        self._ledger = ledger.Ledger(self._log.generation)
+        self._commits = Committer(self._online, ledger.Ledger(self._log.generation))
         self._engines = Engines(self.catalog, self._online)
-        self._position = 0
-        self._outbox_rows = self._outbox_size = 0
+        fields = {name for topic in self.catalog.topics.values() for name in topic.fields}
+        self._files = RuleFiles(settings.algorithms, fields)
         self._ready = False
         found = sinks(self.catalog.topics, self.catalog.declarations)
         address = os.environ.get("SAIMA_DAGSTER_URL", "")
@@ -86,7 +92,7 @@ class Worker:
     @property
     def position(self) -> int:
         """Offset that the committed state covers."""
-        return self._position
+        return self._commits.position
 
     def bootstrap(self) -> None:
         """Make the state whole: that of an earlier process, and from history what it lacks.
@@ -98,17 +104,12 @@ class Worker:
         with self._online.read() as read:
             known = ledger.load(read, self._log.generation)
             if known is not None:
-                self._ledger = known
-                self._position = read.position().get(0, 0)
+                self._commits.resume(known, read, self._drainer.sinks)
                 self._engines.restore(known, read)
-                for sink in self._drainer.sinks:
-                    for _, data in read.scan(outbox.table(sink)):
-                        self._outbox_rows += outbox.unpacked(data).num_rows
-                        self._outbox_size += len(data)
         ends = history_ends(self._registry)
         self._engines.intake.begin(ends)
         wanted = {name: ends.get(topic, 0) for name, topic in self.catalog.tables.items()}
-        missing = {name for name, end in wanted.items() if self._ledger.built.get(name) != end}
+        missing = {name for name, end in wanted.items() if self._commits.ledger.built.get(name) != end}
         if known is None or missing:
             self._build(missing, wanted, ends)
         self._note()
@@ -123,7 +124,7 @@ class Worker:
             return
         self.bootstrap()
         self.state = "running"
-        LOG.info("worker %s runs from offset %d on", self.name, self._position)
+        LOG.info("worker %s runs from offset %d on", self.name, self.position)
         self._drainer.start()
         self._teller.start()
         try:
@@ -141,9 +142,9 @@ class Worker:
         """Read, compute and commit one micro-batch, and clear what has been drained; the rows read."""
         if not self._ready:
             self.bootstrap()
-        segments = [] if self._outbox_size > HELD else self._log.read({0: self._position}, self._most)
+        segments = [] if self._commits.size > HELD else self._log.read({0: self.position}, self._most)
         if not segments:
-            self._clear()
+            self._commits.clear(self._drainer.take())
             return 0
         step("after_read")
         batch = self._engines.intake.admit(segments)
@@ -156,10 +157,21 @@ class Worker:
         self.meter.committed(self._clock(), batch.appended)
         return batch.rows
 
+    def watch(self) -> int:
+        """Order what the files of rules say, where it is not what is deployed; the number of orders."""
+        files = self._files.look()
+        if files is None:
+            return 0
+        matching = self._engines.matching
+        orders = wanted(files, matching.matcher.rules, matching.book)
+        if orders:
+            give(self._log, orders, self._clock())
+        return len(orders)
+
     def drain(self) -> int:
         """Append the outbox to the tables now and clear it; the rows appended."""
         rows = self._drainer.drain()
-        self._clear()
+        self._commits.clear(self._drainer.take())
         return rows
 
     def status(self) -> dict[str, Any]:
@@ -168,14 +180,15 @@ class Worker:
         return {
             "pid": os.getpid(),
             "state": self.state,
-            "position": {"0": self._position},
+            "position": {"0": self.position},
             "head": head,
-            "lag_events": max(0, head - self._position),
-            "outbox_rows": self._outbox_rows,
+            "lag_events": max(0, head - self.position),
+            "outbox_rows": self._commits.rows,
             "drain_error": self._drainer.error,
             "seen_ids": len(self._engines.intake.seen),
             **watermarks(self._engines.intake.clocks),
-            **counts(self._ledger.counts, self._engines.counters),
+            **counts(self._commits.ledger.counts, self._engines.counters),
+            "rules": {**self._engines.matching.status(), "wrong_files": self._files.errors},
             **self.meter.read(self._clock()),
         }
 
@@ -187,7 +200,7 @@ class Worker:
 
     def _note(self) -> None:
         """Tell the log how far its records are no longer needed here, so that retention may cut them."""
-        self._log.register(self.name, {0: self._position})
+        self._log.register(self.name, {0: self.position})
 
     def _await_history(self, stop: threading.Event) -> None:
         """A worker that comes up before the first materialization waits for it, and says so."""
@@ -197,10 +210,13 @@ class Worker:
             stop.wait(0.5)
 
     def _work(self, stop: threading.Event) -> None:
-        busy = time.monotonic()
+        busy, watched = time.monotonic(), 0.0
         while not stop.is_set():
             if self._drainer.failure is not None:
                 raise self._drainer.failure
+            if time.monotonic() - watched > WATCHED:
+                self.watch()
+                watched = time.monotonic()
             if self.cycle():
                 busy = time.monotonic()
                 continue
@@ -212,7 +228,7 @@ class Worker:
             self.drain()
             self._note()
         except StoreError as error:
-            LOG.warning("%d rows stay in the outbox until the next start: %s", self._outbox_rows, error)
+            LOG.warning("%d rows stay in the outbox until the next start: %s", self._commits.rows, error)
         self._teller.tell()
 
     def _build(self, missing: set[str], wanted: dict[str, int], ends: Mapping[str, int]) -> None:
@@ -221,67 +237,24 @@ class Worker:
             raise StoreError(
                 "there is no fact 'history/<topic>' in the registry: materialize the history, or run `saima up`"
             )
-        if self._position:
+        if self.position:
             self.drain()
-        frames = history_frames(self._tables, self.catalog.topics.values(), self._position, ends)
+        frames = history_frames(self._tables, self.catalog.topics.values(), self.position, ends)
         changes = build(self.catalog, missing, frames)
-        stale = set(self._ledger.built) - set(wanted) | (missing & set(self._ledger.built))
-        self._ledger.built = dict(sorted(wanted.items()))
-        with self._online.write() as txn:
-            gone: list[Change] = [(table, key, None) for table in sorted(stale) for key, _ in txn.scan(table)]
-            changes = [*gone, *changes]
-            for table in sorted(missing):
-                txn.make(table)
-            for table, items in _by_table(changes).items():
-                txn.put_many(table, items)
-            txn.put_many(ledger.TABLE, [(ledger.KEY, self._ledger.pack())])
-            txn.set_position({0: self._position})
+        stale = set(self._commits.ledger.built) - set(wanted) | (missing & set(self._commits.ledger.built))
+        self._commits.ledger.built = dict(sorted(wanted.items()))
+        self._commits.build(changes, missing, stale)
         LOG.info("built %d entities of %d tables out of the event tables", len(changes), len(missing))
 
     def _commit(self, batch: Batch, outputs: Mapping[str, pa.Table]) -> None:
-        """The one transaction of a cycle."""
-        changes = self._engines.changes()
-        self._ledger.follow(self._engines.intake.clocks)
-        self._ledger.count(
+        """State, position and outbox of a cycle, at once."""
+        changes, book = self._engines.changes(), self._commits.ledger
+        book.follow(self._engines.intake.clocks)
+        book.count(
             rows=batch.rows,
             late=batch.late,
             duplicates=batch.duplicates,
             refused=len(batch.refused),
             forgotten=self._engines.intake.seen.forgotten,
         )
-        key = outbox.entry_key(batch.last)
-        entries = {sink: packed(table) for sink, table in outputs.items()}
-        drained = self._drainer.take()
-        with self._online.write() as txn:
-            for table, items in _by_table(changes).items():
-                txn.put_many(table, items)
-            txn.put_many(ledger.TABLE, [(ledger.KEY, self._ledger.pack())])
-            for sink, data in entries.items():
-                txn.put_many(outbox.table(sink), [(key, data)])
-            for sink, keys in drained.keys.items():
-                txn.put_many(outbox.table(sink), [(gone, None) for gone in keys])
-            txn.set_position({0: batch.last})
-            step("in_commit")
-        self._position = batch.last
-        self._outbox_rows += sum(table.num_rows for table in outputs.values()) - drained.rows
-        self._outbox_size += sum(map(len, entries.values())) - drained.size
-
-    def _clear(self) -> None:
-        """Delete what has been drained, where no commit of rows does it."""
-        drained = self._drainer.take()
-        if not drained.keys:
-            return
-        with self._online.write() as txn:
-            for sink, keys in drained.keys.items():
-                txn.put_many(outbox.table(sink), [(gone, None) for gone in keys])
-            step("in_clear")
-        self._outbox_rows -= drained.rows
-        self._outbox_size -= drained.size
-        step("after_clear")
-
-
-def _by_table(changes: Iterable[Change]) -> dict[str, list[tuple[str, bytes | None]]]:
-    tables: dict[str, list[tuple[str, bytes | None]]] = {}
-    for table, key, data in changes:
-        tables.setdefault(table, []).append((key, data))
-    return tables
+        self._commits.commit(batch.last, changes, outputs, self._drainer.take())

@@ -94,26 +94,44 @@ def _meta(matcher: Matcher) -> bytes:
 
 
 def pack(keyed: Keyed, fields: tuple[str, ...]) -> bytes:
-    """Bytes of one key: cells and records once each, runs by their numbers."""
+    """Bytes of one key: cells and records once each, runs by their numbers.
+
+    Serials count from one again, in their order: what is packed does not tell how often the key has come and gone.
+    """
     writer = _Writer()
+    light = [[name, [writer.light(entry) for entry in entries]] for name, entries in keyed.light.items()]
+    runs = [writer.run(run) for run in keyed.runs()]
+    ordered = [
+        [
+            compiled.digest,
+            [writer.run(run) for run in queue.partial],
+            [writer.run(run) for run in queue.completed],
+            [[end, asdict(match)] for end, match in queue.due],
+        ]
+        for compiled, queue in keyed.ordered.items()
+    ]
+    packed = [*runs, *(run for _, partial, completed, _ in ordered for run in (*partial, *completed))]
+    known = sorted({*(run[_SERIAL] for run in packed), *(record[_ORDINAL] for record in writer.records)})
+    again = {serial: place for place, serial in enumerate(known, 1)}
+    for run in packed:
+        run[_SERIAL] = again[run[_SERIAL]]
+    records = [[*record[:_ORDINAL], again[record[_ORDINAL]], *record[_ORDINAL + 1 :]] for record in writer.records]
     body = {
         "fields": fields,
         "key": keyed.key,
-        "serial": keyed.serial,
+        "serial": len(known),
         "until": keyed.until,
-        "light": [[name, [writer.light(entry) for entry in entries]] for name, entries in keyed.light.items()],
-        "runs": [writer.run(run) for run in keyed.runs()],
-        "ordered": [
-            [
-                compiled.digest,
-                [writer.run(run) for run in queue.partial],
-                [writer.run(run) for run in queue.completed],
-                [[end, asdict(match)] for end, match in queue.due],
-            ]
-            for compiled, queue in keyed.ordered.items()
-        ],
+        "light": light,
+        "runs": runs,
+        "ordered": ordered,
+        "cells": writer.cells,
+        "records": records,
     }
-    return _json({**body, "cells": writer.cells, "records": writer.records})
+    return _json(body)
+
+
+_ORDINAL, _SERIAL = 3, 5
+"""Places in a record and in a packed run of the numbers that order them within the key."""
 
 
 class _Writer:

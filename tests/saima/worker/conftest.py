@@ -14,11 +14,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from saima.events import JOURNAL, JOURNAL_TOPIC, Event, Topic, to_table
+from saima.events import JOURNAL, JOURNAL_TOPIC, RULES, RULES_TOPIC, Event, Topic, to_table
 from saima.features import load
 from saima.recordings import topics
 from saima.settings import Settings
 from saima.stores import open_log, open_online, open_registry, open_tables
+from saima.streams.matching.orders import Order
 
 MINUTE, HOUR = 60_000, 3_600_000
 B = 400_000 * HOUR
@@ -55,7 +56,7 @@ class Home:
     path: Path
     algorithms: Path
     B = B
-    appended: int = 0
+    appended: int = 2_000_000_000_000
     settings: Settings = field(init=False)
     topics: dict[str, Topic] = field(init=False)
 
@@ -97,6 +98,12 @@ class Home:
                     "viewed", self.view(f"v{i - 1}.0", time, "s0", 1), self.view(f"late{i}", time - HOUR, "s1", 2)
                 )
 
+    def order(self, *rules: dict[str, Any], disable: tuple[str, ...] = (), in_flight: Any = "drain") -> None:
+        """Append an order of rules."""
+        self.appended += 1
+        event = Order(rules, disable, in_flight).event(self.appended)
+        self.log.append(RULES, to_table(RULES_TOPIC, [event], self.appended))
+
     def crowd(self, start: int, stop: int) -> None:
         """Events number start to stop - 1 of a crowd of 97 shops, in segments of about a hundred: of ten events eight
         views, a prediction and the payment of an earlier one; some views are repeated, some are late."""
@@ -117,10 +124,13 @@ class Home:
                     self.append(topic, *events)
 
     def state(self) -> dict[str, Any]:
-        """Everything that must be equal after the same events: online entities, tables, facts."""
+        """Everything that must be equal after the same events: online entities, tables, facts.
+
+        Events that wait for a rule's watermark lie in chunks as the cycles were cut, so only what they become is here.
+        """
         online = open_online(0, self.settings)
         with online.read() as read:
-            names = ["worker", "seen", "join/shop", "join_state", *self.built()]
+            names = ["worker", "seen", "join/shop", "join_state", "matching", "matching_book", *self.built()]
             entities = {name: read.scan(name) for name in names}
             outbox = [key for sink in self.sinks() for key, _ in read.scan(f"outbox/{sink}")]
             position = read.position()
@@ -128,10 +138,11 @@ class Home:
         ledger = json.loads(dict(entities["worker"])["ledger"])
         ledger.pop("generation")
         entities["worker"] = ledger
+        orders = {"shop/samples": ("offset", "trace"), "matches": ("offset", "rule", "ids")}
         rows = {
             name: self.tables.scan(name).filter(pl.col("offset") > 0).collect().sort("offset", "id")
             if name.startswith("events/")
-            else self.tables.scan(name).collect().sort("offset", "trace")
+            else self.tables.scan(name).collect().sort(*orders.get(name, ("offset", "trace")))
             for name in self.sinks()
             if name != "events/dead_letter" and self.tables.exists(name)
         }
@@ -151,7 +162,7 @@ class Home:
 
     def sinks(self) -> list[str]:
         """Tables that the worker appends to."""
-        return ["events/viewed", "events/paid", "events/dead_letter", "shop/journal", "shop/samples"]
+        return ["events/viewed", "events/paid", "events/dead_letter", "shop/journal", "shop/samples", "matches"]
 
     def variables(self) -> dict[str, str]:
         """Environment of a worker's process."""

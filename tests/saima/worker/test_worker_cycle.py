@@ -78,7 +78,7 @@ def test_refused_rows_go_to_the_dead_letters_and_are_counted(home: Home) -> None
     worker = Worker(home.settings)
     home.log.append("nonsense", pa.table({"a": [1, 2]}))
     home.log.append("viewed", pa.table({"key": ["x"], "time": ["yesterday"]}))
-    rows = to_table(home.topics["viewed"], [home.view("ok", B, "s0", 1), home.view("no", B, "s0", 2)], 5)
+    rows = to_table(home.topics["viewed"], [home.view("ok", B, "s0", 1), home.view("no", B, "s0", 2)], home.appended)
     home.log.append("viewed", rows.set_column(4, "id", pa.array(["ok", None])))
     home.append(
         JOURNAL, home.prediction("t1", B), Event("t", JOURNAL, B, 0, "j2", {"algorithm": "shop", "record": "{"})
@@ -105,7 +105,7 @@ def test_refused_rows_go_to_the_dead_letters_and_are_counted(home: Home) -> None
 def test_a_field_whose_type_changes_upstream_is_named_and_loses_only_what_does_not_fit(home: Home) -> None:
     worker = Worker(home.settings)
     events = [home.view(f"e{i}", B + i, "s0", 7) for i in range(5)]
-    rows = to_table(home.topics["viewed"], events, 5)
+    rows = to_table(home.topics["viewed"], events, home.appended)
     place = rows.schema.get_field_index("seconds")
 
     def send(column: pa.Array, first: int) -> None:

@@ -36,6 +36,16 @@ RARE = ("after_bootstrap", "in_clear", "after_clear")
 SEED = 20240229
 
 
+RULE = {
+    "id": "longer", "version": 1, "key": "shop", "on": ["viewed", "paid"], "within_ms": 3_600_000,
+    "pattern": [
+        {"name": "first", "where": ["and", ["==", "type", "viewed"], [">", "seconds", 800]]},
+        {"name": "longer", "after": "followed_by", "where": [">", "seconds", ["last", "first.seconds"]]},
+        {"name": "paid", "after": "not_followed_by", "where": ["==", "type", "paid"]},
+    ],
+}  # fmt: skip
+
+
 class Lives:
     """Processes of one home's worker, one at a time."""
 
@@ -154,6 +164,8 @@ def show(home: Home, another: Home, lives: Lives, events: int, kills: int, steps
     Refused rows come last: they are appended to the log again, after what it holds by then.
     """
     another.history()
+    for one in (home, another):
+        one.order(RULE)
     chance = random.Random(SEED)
     plan = [("", PHASES[i % len(PHASES)]) for i in range(kills)] + [(step, "") for step in steps]
     chance.shuffle(plan)

@@ -1,0 +1,114 @@
+"""Orders that change the deployed rules: records of the log, so that a replay swaps them between the same events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from xxhash import xxh3_128_hexdigest
+
+from saima.events import RULES, Event
+from saima.streams.matching.deployment import InFlight
+from saima.streams.matching.rules import RuleSet, digest, read_rule
+
+BY_HAND = "by hand"
+"""Origin of an order that a person gave; that of a watched file is its path."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """Rules to deploy, as JSON documents, and rules to disable, by id, with what becomes of partial matches.
+
+    origin: who gave it, `BY_HAND` or a file's path.
+    """
+
+    deploy: Sequence[Mapping[str, Any]] = ()
+    disable: Sequence[str] = ()
+    in_flight: InFlight = "drain"
+    origin: str = BY_HAND
+
+    def event(self, now: int, number: int = 0) -> Event:
+        """The order as an event of the topic `rules`, given at `now` (ms); equal orders of one moment are one."""
+        text = json.dumps(vars(self), sort_keys=True, default=list)
+        identity = xxh3_128_hexdigest(f"{now} {number} {text}".encode())
+        return Event(self.origin, RULES, now, number, identity, {"order": text})
+
+    @classmethod
+    def read(cls, text: str) -> Order:
+        """The order of a record. Raises ValueError or TypeError if it is none."""
+        found = cls(**json.loads(text))
+        if found.in_flight not in get_args(InFlight):
+            raise ValueError(f"in_flight is '{found.in_flight}'; give one of {', '.join(get_args(InFlight))}")
+        return found
+
+
+@dataclass
+class Rulebook:
+    """Where deployed rules came from, and what a person disabled although its file still has it.
+
+    origins: by id of a deployed rule. disabled: by id the digest of the rule that was disabled; its file brings it back
+    by saying something else.
+    """
+
+    origins: dict[str, str] = field(default_factory=dict)
+    disabled: dict[str, str] = field(default_factory=dict)
+
+    def after(self, rules: RuleSet, order: Order) -> RuleSet:
+        """The rules as an order leaves them; the book follows. Raises RuleError, and does nothing, for a wrong rule."""
+        documents = {document["id"]: document for document in rules.documents()}
+        new = {str(document.get("id", "?")): dict(document) for document in order.deploy}
+        gone = [name for name in order.disable if name in documents]
+        kept = {name: document for name, document in documents.items() if name not in gone}
+        made = RuleSet.read({**kept, **new}.values())
+        for name in gone:
+            self.origins.pop(name, None)
+            if order.origin == BY_HAND:
+                self.disabled[name] = rules.rules[name].digest
+        for name in new:
+            self.origins[name] = order.origin
+            self.disabled.pop(name, None)
+        return made
+
+    def pack(self) -> bytes:
+        """JSON, equal for equal books."""
+        return json.dumps(vars(self), sort_keys=True).encode()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Rulebook:
+        """A packed book."""
+        return cls(**json.loads(data))
+
+
+@dataclass(frozen=True)
+class RuleFile:
+    """What a watched file says: rules as JSON documents that are known to be right; None if the file is wrong now."""
+
+    rules: Sequence[Mapping[str, Any]] | None
+    in_flight: InFlight = "drain"
+
+
+def wanted(files: Mapping[str, RuleFile], rules: RuleSet, book: Rulebook) -> list[Order]:
+    """Orders that bring the deployed rules to what watched files, by path, say; nothing where they agree.
+
+    A rule that a person disabled stays so until its file says something else; the rules of a file that is wrong stay.
+    """
+    found = []
+    named: set[str] = set()
+    for origin, file in sorted(files.items()):
+        new = []
+        for document in file.rules or ():
+            rule = read_rule(document)
+            named.add(rule.id)
+            deployed = rules.rules.get(rule.id)
+            if digest(rule) not in (deployed and deployed.digest, book.disabled.get(rule.id)):
+                new.append(document)
+        if new:
+            found.append(Order(new, in_flight=file.in_flight, origin=origin))
+    gone: dict[str, list[str]] = {}
+    for name, origin in book.origins.items():
+        wrong = origin in files and files[origin].rules is None
+        if origin != BY_HAND and name not in named and not wrong:
+            gone.setdefault(origin, []).append(name)
+    return [*found, *(Order((), names, origin=origin) for origin, names in sorted(gone.items()))]

@@ -1,0 +1,87 @@
+"""Rules that users keep beside their algorithms, watched while the worker runs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from saima.errors import SaimaError
+from saima.events import RULES, RULES_TOPIC, to_table
+from saima.stores.interfaces import EventLog
+from saima.streams.matching import read_rule
+from saima.streams.matching.deployment import InFlight
+from saima.streams.matching.orders import Order, RuleFile
+
+LOG = logging.getLogger("saima.worker")
+ENVELOPE = ("key", "type", "time", "seq", "id")
+
+
+class RuleFiles:
+    """Files `<algorithm>/rules/*.json` of a folder: a rule, a list of rules, or {"rules": [...], "in_flight": how}.
+
+    errors: by path what is wrong with a file now; its rules stay as they were. known: fields that rules may read.
+    """
+
+    def __init__(self, folder: Path, known: Iterable[str]) -> None:
+        self.errors: dict[str, str] = {}
+        self._folder = folder
+        self._known = {*known, *ENVELOPE}
+        self._stamps: dict[str, tuple[int, int]] | None = None
+
+    def look(self) -> dict[str, RuleFile] | None:
+        """What the files say, by path from the folder on; None if none has changed since the last look."""
+        stamps = {}
+        for path in sorted(self._folder.glob("*/rules/*.json")):
+            found = path.stat()
+            stamps[path.relative_to(self._folder).as_posix()] = (found.st_mtime_ns, found.st_size)
+        if stamps == (self._stamps or {}):
+            return None
+        self._stamps = stamps
+        errors: dict[str, str] = {}
+        owners: dict[str, str] = {}
+        files = {name: self._file(name, owners, errors) for name in stamps}
+        for name, error in errors.items():
+            if self.errors.get(name) != error:
+                LOG.warning("%s: %s; the rules deployed from it stay", name, error)
+        self.errors = errors
+        return files
+
+    def _file(self, name: str, owners: dict[str, str], errors: dict[str, str]) -> RuleFile:
+        try:
+            file = read_rules((self._folder / name).read_text(), self._known)
+            for document in file.rules or ():
+                other = owners.setdefault(str(document["id"]), name)
+                if other != name:
+                    raise SaimaError(f"rule '{document['id']}' is in {other}, too; give one of them another id")
+        except (OSError, ValueError, SaimaError) as error:
+            errors[name] = str(error)
+            return RuleFile(None)
+        return file
+
+
+def give(log: EventLog, orders: Sequence[Order], now: int) -> int:
+    """Append orders given at `now` (wall ms) to the log; the offset of the last."""
+    events = [order.event(now, number) for number, order in enumerate(orders)]
+    return log.append(RULES, to_table(RULES_TOPIC, events, now))[0]
+
+
+def read_rules(text: str, known: Iterable[str] | None = None) -> RuleFile:
+    """Rules of a file. Raises RuleError for a wrong rule, SaimaError for another shape, ValueError for no JSON."""
+    found: Any = json.loads(text)
+    how: Any = "drain"
+    if isinstance(found, dict) and "rules" in found:
+        how = found.get("in_flight", how)
+        unknown = sorted(found.keys() - {"rules", "in_flight"})
+        if unknown or how not in get_args(InFlight):
+            what = f"'{unknown[0]}' is unknown" if unknown else f"in_flight is {how!r}"
+            raise SaimaError(
+                f"{what}; a file of rules has 'rules' and 'in_flight', one of {', '.join(get_args(InFlight))}"
+            )
+        found = found["rules"]
+    documents = found if isinstance(found, list) else [found]
+    for document in documents:
+        read_rule(document, known)
+    return RuleFile(documents, how)
