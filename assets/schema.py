@@ -44,6 +44,19 @@ _SAMPLE = {
     "day": ("string", "UTC day of the prediction; partition column."),
 }
 
+_MATCH = {
+    "rule": ("string", "Id of the rule."),
+    "version": ("int64", "Version of the rule that began the match."),
+    "key": ("string", "Key by which the rule partitions the events."),
+    "kind": ("string", "match, or timeout of a partial match."),
+    "time": ("int64", "Time of the event that completed it, or its deadline, ms UTC."),
+    "start": ("int64", "Time of its first event, ms UTC."),
+    "steps": ("list<string>", "Steps of the accepted events, in order."),
+    "ids": ("list<string>", "Ids of the accepted events, in order."),
+    "fields": ("string", "What the rule emits, JSON."),
+    "offset": ("int64", "Log offset of the event whose watermark let it out."),
+}
+
 
 def of_events(source: Source) -> dg.TableSchema:
     """Schema of an event table: envelope and the source's fields."""
@@ -78,6 +91,11 @@ def of_journal() -> dg.TableSchema:
         {name: _SAMPLE[name] for name in ("trace", "time")}
         | {"offset": _ENVELOPE["offset"], "record": ("string", "The prediction's record, JSON."), "day": _SAMPLE["day"]}
     )
+
+
+def of_matches() -> dg.TableSchema:
+    """Schema of what rules have matched."""
+    return _schema(_MATCH | {name: _ENVELOPE[name] for name in ("day",)})
 
 
 def feature_lineage(algorithm: Algorithm, requests: str) -> dg.TableColumnLineage:

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets import streams
 from assets.factory import all_assets
 from assets.shared import shared_assets
 from orchestration.automation import automated, reports
@@ -18,12 +19,16 @@ def definitions() -> dg.Definitions:
     found = [(each, jobs_of(each)) for each in all_assets(root)]
     shared, monitors = shared_assets(root, [each for each, _ in found])
     monitoring = shared_jobs(monitors)
-    assets: list[dg.AssetsDefinition | dg.AssetSpec] = [*shared]
+    assets: list[dg.AssetsDefinition | dg.AssetSpec] = [*shared, streams.matches([each for each, _ in found])]
     for each, _ in found:
         assets += dg.map_asset_specs(automated, [*each.specs, *each.definitions])
     return dg.Definitions(
         assets=assets,
-        asset_checks=[*monitors, *(check for each, _ in found for check in each.checks)],
+        asset_checks=[
+            *monitors,
+            *(check for each, _ in found for check in each.checks),
+            *(check for each, _ in found for check in streams.lag(each.algorithm)),
+        ],
         jobs=[compact_tables, *monitoring, *(job for _, jobs in found for job in jobs)],
         sensors=[
             failed_runs,

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from saima.stores.interfaces import Registry
+from saima.worker.frames import MATCHES
 
 LOG = logging.getLogger("saima.worker")
 
@@ -26,15 +27,15 @@ class Reporter:
         self._http = httpx.Client(timeout=timeout)
         self.error = ""
 
-    def report(self, asset: str, state: Mapping[str, Any]) -> bool:
+    def report(self, asset: str, state: Mapping[str, Any], beside: Mapping[str, Any] | None = None) -> bool:
         """Report `asset` (`<algorithm>/<asset>`) if its state, small JSON values, differs from the last report.
 
-        Returns whether Dagster knows the state now.
+        beside: numbers that go with a report and cause none. Returns whether Dagster knows the state now.
         """
         fact = f"reported/{asset}"
         if self._registry.fact(fact) == dict(state):
             return True
-        if not self._post(asset, state):
+        if not self._post(asset, {**state, **(beside or {})}):
             return False
         self._registry.put_fact(fact, state)
         return True
@@ -54,6 +55,23 @@ class Reporter:
             return False
         self.error = ""
         return True
+
+
+def numbers(asset: str, status: Mapping[str, Any]) -> dict[str, Any]:
+    """What Dagster plots of an asset beside its state, out of a worker's status: lag, late, refused, watermark.
+
+    >>> status = {"lag_events": 2, "counts": {"late": 1, "refused": 0}, "watermarks": {"click": 7}}
+    >>> numbers("ctr/events_click", status)
+    {'lag_events': 2, 'late': 1, 'refused': 0, 'watermark': 7}
+    """
+    counts = status.get("counts", {})
+    found = {"lag_events": status.get("lag_events"), "late": counts.get("late"), "refused": counts.get("refused")}
+    _, _, topic = asset.partition("/events_")
+    found["watermark"] = status.get("watermarks", {}).get(topic)
+    if asset == MATCHES:
+        rules = status.get("rules", {})
+        found |= {name: rules.get(name) for name in ("late", "held", "watermark")}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def assets(

@@ -16,7 +16,7 @@ from saima.decisions import retrain
 from saima.errors import StoreError
 from saima.features.declaration import Declaration
 from saima.stores.interfaces import Registry, Tables
-from saima.worker.report import Reporter, assets
+from saima.worker.report import Reporter, assets, numbers
 from saima.worker.steps import step
 
 LOG = logging.getLogger("saima.worker")
@@ -122,8 +122,9 @@ class Teller(threading.Thread):
         with self._lock:
             states = dict(self._sinks)
         declared = {name: declaration.sources for name, declaration in self._declarations.items()}
+        status = self._status()
         for asset, state in assets(declared, states).items():
-            if state["dagster/row_count"] and not self._reporter.report(asset, state):
+            if state["dagster/row_count"] and not self._reporter.report(asset, state, numbers(asset, status)):
                 return
 
     def _live(self, sink: str) -> pl.LazyFrame:

@@ -38,7 +38,7 @@ def graph(defs: dg.Definitions) -> dict[str, dict[str, object]]:
             "checks": sorted(key.name for key in node.check_keys),
         }
         for node in sorted(nodes, key=lambda node: node.key)
-        if node.key.path[0] in ("flight_delay", "fashion_ranking")
+        if node.key.path[0] in ("flight_delay", "fashion_ranking", "matches")
     }
 
 

@@ -107,6 +107,8 @@ def test_a_running_worker_reports_its_tables_and_pushes_a_retrain(
     assert launched[0]["variables"]["params"]["selector"]["jobName"] == "shop_base_retrain"
     (claim,) = home.registry.claims()
     assert (claim.lineage, claim.run_id, len(launched)) == ("shop/base", "run-1", 1)
+    told = next(body["metadata"] for path, body in webserver.posts if path.endswith("/events_viewed"))
+    assert {"lag_events", "late", "refused", "watermark", "dagster/row_count"} <= told.keys()
     status = home.registry.statuses("worker/")["worker/0"]
     assert status["state"] == "stopped"
     assert status["lag_events"] == status["outbox_rows"] == 0
