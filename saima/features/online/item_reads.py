@@ -143,8 +143,9 @@ def _read_table(
             continue
         try:
             row = table.reader.read(copy.opened, q)
-        except BehindHead:
+        except BehindHead as error:
             found.degraded[need.name] = None
+            table.count({"failed": 1}, f"{error} (key '{text}')")
             found.drop(at)
             continue
         span = row_span(table.reader, copy.opened, q)
@@ -192,11 +193,9 @@ def _read_window(
         if text not in made:
             try:
                 made[text] = window.look(data, q)
-            except (BehindHead, WindowOverflow):
+            except (BehindHead, WindowOverflow, StoreError) as error:
                 made[text] = None
-            except StoreError as broken:
-                made[text] = None
-                damaged.append(f"{broken} (key '{text}')")
+                damaged.append(f"{error} (key '{text}')")
         one = made[text]
         if one is None:
             found.degraded[name] = None

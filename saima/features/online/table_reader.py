@@ -42,8 +42,9 @@ class TableReader:
             if copy is not None:
                 try:
                     held = self.reader.read(copy.opened, row.time)
-                except BehindHead:
+                except BehindHead as error:
                     row.degrade(need.name)
+                    self.count({"failed": 1}, f"{error} (key '{key}')")
             versions.append(None if held is None else held.version)
             if held is not None:
                 self._fill(target, held)

@@ -74,8 +74,8 @@ class WindowReader:
             return held[3]
         try:
             values, (low, high) = self.look(data, row.time)
-        except (BehindHead, WindowOverflow):
-            row.degrade(self.need.name)
+        except (BehindHead, WindowOverflow) as error:
+            self._fail(row, 1, f"{error} (key '{key}')")
             return [None] * len(self.columns)
         if len(self._held) >= _HELD:
             self._held = {}

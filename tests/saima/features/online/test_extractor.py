@@ -265,6 +265,9 @@ def test_a_read_behind_the_kept_head_is_degraded_not_wrong(shop: Algorithm, onli
     assert "by_item" in found.degraded
     assert found.features["mean_day"].to_list() == [None]
     assert extractor.inputs(*asked, time)["by_item.mean_24h"].to_list() == [None]
+    assert extractor.caches is not None
+    (told,) = [row["error"] for row in extractor.caches.numbers() if row["table"] == "by_item"]
+    assert told, "why it could not be read is told with the cache's numbers"
 
 
 def test_a_damaged_entity_degrades_the_answer(shop: Algorithm, online: OnlineStore) -> None:
