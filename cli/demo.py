@@ -31,13 +31,13 @@ FAULTS = ("parity", "leak", "journal")
 
 @click.command("demo")
 @click.argument("algorithm", default="flight_delay")
-@click.option("--days", default=14, show_default=True, help="Replayed days.")
+@click.option("--days", default=14.0, show_default=True, help="Replayed days; 0.5 is half a day.")
 @click.option("--fault", type=click.Choice(FAULTS), help="Plant a fault; the demo must then fail.")
 @click.option("--kills/--no-kills", default=True, help="Kill the worker and a host process in mid-run.")
-def demo(algorithm: str, days: int, fault: str | None, kills: bool) -> None:
+def demo(algorithm: str, days: float, fault: str | None, kills: bool) -> None:
     """Replay days as fast as they go, kill processes on the way, and prove that nothing was lost or wrong."""
-    if days < 1:
-        raise click.BadParameter(f"{days} is not a number of days; give 1 or more", param_hint="--days")
+    if not 0.1 <= days <= 366:
+        raise click.BadParameter(f"{days:g} is not a number of days; give 0.1 to 366", param_hint="--days")
     console = Console()
     base = settings().home / "demo"
     chosen = settings().model_copy(
@@ -52,7 +52,7 @@ def demo(algorithm: str, days: int, fault: str | None, kills: bool) -> None:
         shutil.rmtree(chosen.home, ignore_errors=True)
         check_disk(base)
         traffic, (start, end) = load_traffic(chosen, algorithm, leak=fault == "leak")
-        until = min(end, start + days * _DAY)
+        until = min(end, start + int(days * _DAY))
         session = Session(chosen, algorithm, say, fault or "")
         memory = Memory()
         stop = threading.Event()
@@ -63,7 +63,7 @@ def demo(algorithm: str, days: int, fault: str | None, kills: bool) -> None:
             session.start_streams()
             session.wait_ready(stop)
             session.start_runs()
-            say(f"serving; replaying {days} days" + (f" with the fault '{fault}' planted" if fault else ""))
+            say(f"serving; replaying {days:g} days" + (f" with the fault '{fault}' planted" if fault else ""))
             replayer = session.replayer(traffic, 0.0)
             plan = [(0.35, _kill_worker), (0.65, _kill_host)] if kills else []
             _replay(session, replayer, (start, until), plan, stop, say, memory)
