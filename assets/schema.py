@@ -44,6 +44,22 @@ _SAMPLE = {
     "day": ("string", "UTC day of the prediction; partition column."),
 }
 
+_NODE = {
+    "session_id": ("string", "Identity of the session, equal in every replay."),
+    "node_id": ("string", "Identity of the node."),
+    "parent_id": ("string", "The node exactly one level up."),
+    "level": ("string", "session, app, scene, page or behaviour."),
+    "key": ("string", "Key of the events."),
+    "name": ("string", "What the event calls the node."),
+    "entered": ("int64", "ms UTC."),
+    "left": ("int64", "ms UTC; a gap ends a session at its last event."),
+    "source_id": ("string", "Of a page: the behaviour that caused the jump to it."),
+    "cause_id": ("string", "Id of the event that made the node."),
+    "kind": ("string", "entered, back or synthesised."),
+    "path_hash": ("int64", "Equal for equal names from the app down."),
+    "targets": ("list<string>", "Of a page: the page that it led to."),
+    "time": ("int64", "Time of the event that let the row out, or of the gap's end, ms UTC."),
+}
 _MATCH = {
     "rule": ("string", "Id of the rule."),
     "version": ("int64", "Version of the rule that began the match."),
@@ -96,6 +112,11 @@ def of_journal() -> dg.TableSchema:
 def of_matches() -> dg.TableSchema:
     """Schema of what rules have matched."""
     return _schema(_MATCH | {name: _ENVELOPE[name] for name in ("day",)})
+
+
+def of_nodes() -> dg.TableSchema:
+    """Schema of the nodes of sessions."""
+    return _schema(_NODE | {name: _ENVELOPE[name] for name in ("offset", "day")})
 
 
 def feature_lineage(algorithm: Algorithm, requests: str) -> dg.TableColumnLineage:

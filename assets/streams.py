@@ -11,7 +11,8 @@ from assets import keys, schema
 from assets.factory import Assets
 from assets.stores import Stores
 from saima.features import Algorithm
-from saima.worker.frames import MATCHES
+from saima.worker.frames import MATCHES, SESSIONS
+from saima.worker.linking import of_algorithm as declared
 
 _SILENT_MS = 30_000
 _BEHIND = 10_000
@@ -31,6 +32,26 @@ def matches(found: Sequence[Assets]) -> dg.AssetSpec:
         "the stream worker, which reports it here with its watermark, what waits, what came late.",
         metadata={"table": MATCHES, "dagster/column_schema": schema.of_matches()},
     )
+
+
+def sessions(found: Sequence[Assets]) -> list[dg.AssetSpec]:
+    """One external asset a declared linker: the nodes of its trees."""
+    made = []
+    for each in found:
+        declaration = each.algorithm.declaration
+        for name, linking in declared(each.algorithm.directory).items():
+            made.append(
+                dg.AssetSpec(
+                    dg.AssetKey(f"{SESSIONS}{name}".split("/")),
+                    **keys.common(declaration, keys.EVENTS),
+                    kinds={"deltalake", "stream"},
+                    deps=[keys.live(declaration.algorithm, topic) for topic in linking.entries],
+                    description=f"Sessions as trees, one row a node; {linking.gap // 1000:,} s of silence end one. "
+                    "Appended by the stream worker, which reports it here.",
+                    metadata={"table": f"{SESSIONS}{name}", "dagster/column_schema": schema.of_nodes()},
+                )
+            )
+    return made
 
 
 def lag(algorithm: Algorithm) -> list[dg.AssetChecksDefinition]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from saima.streams.matching.orders import Order, RuleFile
     from saima.worker.matching import Matching
 
-_WAIT = 10.0
+_WAIT = 30.0
 """Seconds that a command waits for the worker to carry an order out."""
 
 _IN_FLIGHT = click.option(

@@ -18,8 +18,9 @@ def definitions() -> dg.Definitions:
     root = settings().algorithms
     found = [(each, jobs_of(each)) for each in all_assets(root)]
     shared, monitors = shared_assets(root, [each for each, _ in found])
+    every = [each for each, _ in found]
     monitoring = shared_jobs(monitors)
-    assets: list[dg.AssetsDefinition | dg.AssetSpec] = [*shared, streams.matches([each for each, _ in found])]
+    assets: list[dg.AssetsDefinition | dg.AssetSpec] = [*shared, streams.matches(every), *streams.sessions(every)]
     for each, _ in found:
         assets += dg.map_asset_specs(automated, [*each.specs, *each.definitions])
     return dg.Definitions(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
@@ -24,13 +24,17 @@ from saima.worker import ledger, outbox
 from saima.worker.catalog import Catalog
 from saima.worker.frames import MATCHES
 from saima.worker.intake import Batch, Intake, Logged
+from saima.worker.linking import Sessions
 from saima.worker.matching import Matching
+
+if TYPE_CHECKING:
+    from saima.streams.linking import Linking
 
 
 class Engines:
-    """Windows, latest-value tables, joins and rules of all algorithms, and the intake before them."""
+    """Windows, latest-value tables, joins, rules and sessions of all algorithms, and the intake before them."""
 
-    def __init__(self, catalog: Catalog, online: OnlineStore) -> None:
+    def __init__(self, catalog: Catalog, online: OnlineStore, sessions: Mapping[str, Linking]) -> None:
         self._online = online
         self.intake = Intake(catalog.topics, catalog.lateness, catalog.declarations, Seen())
         self._tiles = TileEngine(catalog.groups.values(), self._load, catalog.predicates)
@@ -40,6 +44,7 @@ class Engines:
         for one in wanted:
             self._wanted.setdefault(one.source, []).append(one)
         self.matching = Matching(catalog.topics, catalog.lateness)
+        self.sessions = Sessions(sessions, catalog.topics, catalog.lateness)
         self._joins = {
             name: SampleJoin(name, declaration, self._fetch(f"join/{name}"))
             for name, declaration in catalog.declarations.items()
@@ -47,7 +52,7 @@ class Engines:
         }
 
     def process(self, batch: Batch) -> dict[str, pa.Table]:
-        """Output rows by sink: events, journal records, samples, matches."""
+        """Output rows by sink: events, journal records, samples, matches, nodes of sessions."""
         outputs = {f"events/{topic}": table for topic, table in batch.tables.items()}
         for topic, table in batch.tables.items():
             if topic in self._wanted:
@@ -68,14 +73,14 @@ class Engines:
         matches = self.matching.process(batch)
         if matches is not None:
             outputs[MATCHES] = matches
-        return outputs
+        return outputs | self.sessions.process(batch)
 
     def changes(self) -> list[Change]:
-        """State changed since the last call: entities, pending joins, partial matches, seen ids."""
+        """State changed since the last call: entities, pending joins, partial matches, open sessions, seen ids."""
         changes = [*self._tiles.changes(), *self._rows.changes()]
         for join in self._joins.values():
             changes += join.changes()
-        changes += self.matching.changes()
+        changes += self.matching.changes() + self.sessions.changes()
         return changes + [(SEEN, key, data) for key, data in self.intake.seen.changes()]
 
     def restore(self, known: ledger.Ledger, read: OnlineRead) -> None:
@@ -85,6 +90,7 @@ class Engines:
         for join in self._joins.values():
             join.restore(read)
         self.matching.restore(read)
+        self.sessions.restore(read)
 
     @property
     def counters(self) -> dict[str, dict[str, int]]:

@@ -16,6 +16,9 @@ from saima.features.types import parse_type
 MATCHES = "matches"
 """Table of what rules have matched."""
 
+SESSIONS = "sessions/"
+"""Stands before a linker's name in the name of its table of nodes."""
+
 Frame = Callable[[pa.Table], pl.DataFrame]
 
 _SAMPLE = {
@@ -38,7 +41,9 @@ _SAMPLE = {
 }
 
 
-def sinks(topics: Iterable[str], declarations: Mapping[str, Declaration]) -> dict[str, Frame]:
+def sinks(
+    topics: Iterable[str], declarations: Mapping[str, Declaration], sessions: Iterable[str] = ()
+) -> dict[str, Frame]:
     """Every table that the worker appends to, and how its outbox rows become frames."""
     found: dict[str, Frame] = {f"events/{topic}": dated for topic in (*topics, DEAD_LETTER)}
     for name, declaration in declarations.items():
@@ -46,7 +51,7 @@ def sinks(topics: Iterable[str], declarations: Mapping[str, Declaration]) -> dic
         if declaration.label is not None:
             found[f"{name}/samples"] = sample_frame(declaration)
     found[MATCHES] = dated
-    return found
+    return found | {f"{SESSIONS}{name}": dated for name in sessions}
 
 
 def dated(rows: pa.Table) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,8 +18,8 @@ from saima.streams.held import Change
 from saima.streams.lateness import BEGINNING
 from saima.streams.matching import SCHEMA, Match, Matcher, RuleError, RuleSet
 from saima.streams.matching.orders import Order, Rulebook
-from saima.streams.ordering import ENVELOPE, Sorter
 from saima.worker.intake import Batch
+from saima.worker.ordered import InOrder
 
 STATE, HELD, BOOK = "matching", "matching_held", "matching_book"
 """Online tables of partial matches, of events that wait for the watermark, and of the rules' origins."""
@@ -44,23 +44,21 @@ SCHEMA_OF_ROWS = pa.schema(
 
 
 class Matching:
-    """Deployed rules over all topics. The watermark is the newest time of any topic that a rule listens to, minus the
-    greatest lateness among these; lateness is judged row by row. Without rules nothing is held and nothing written."""
+    """Deployed rules over the topics that they listen to. Without rules nothing is held and nothing written."""
 
     def __init__(self, topics: Mapping[str, Topic], lateness: Mapping[str, int]) -> None:
-        self.sorter = Sorter(_fields(topics.values()))
+        self.order = InOrder(topics, lateness)
         self.matcher = Matcher(RuleSet.read([]))
         self.book = Rulebook()
         self.counts: Counter[str] = Counter()
         self.refused = ""
-        self._lateness = dict(lateness)
         self._topics = list(topics)
         self._noted = self.book.pack()
 
     def restore(self, read: OnlineRead) -> None:
         """Continue from what an earlier process committed."""
         self.matcher = Matcher.load(read.scan(STATE))
-        self.sorter.load(read.scan(HELD))
+        self.order.sorter.load(read.scan(HELD))
         (book,) = read.get_many(BOOK, [_KEY])
         if book is not None:
             self.book, self._noted = Rulebook.unpack(book), book
@@ -89,7 +87,7 @@ class Matching:
             return []
         self._noted = book
         changes: list[Change] = [(STATE, key, data) for key, data in self.matcher.changes()]
-        changes += [(HELD, key, data) for key, data in self.sorter.changes()]
+        changes += [(HELD, key, data) for key, data in self.order.sorter.changes()]
         return [*changes, (BOOK, _KEY, book)]
 
     @property
@@ -109,8 +107,8 @@ class Matching:
             "deployed": rules,
             "disabled": sorted(self.book.disabled),
             "matches": self.counts["matches"],
-            "late": self.sorter.late,
-            "held": len(self.sorter),
+            "late": self.order.sorter.late,
+            "held": len(self.order.sorter),
             "watermark": watermark if watermark > BEGINNING else None,
             "counters": counters,
             "refused": self.refused,
@@ -127,30 +125,17 @@ class Matching:
 
     def _events(self, tables: Mapping[str, pa.Table], low: int, high: int | None) -> list[pl.DataFrame]:
         """Matches that rows of offsets between two orders let out."""
-        heard = self._heard()
-        frames = [_rows(tables[topic], self.sorter.fields, low, high) for topic in heard if topic in tables]
-        frames = [frame for frame in frames if frame.height]
-        if not frames:
+        passed = self.order.take(tables, self._heard(), low, high)
+        if passed is None:
             return []
-        events = pl.concat(frames).sort("offset")
-        times = events["time"].to_numpy()
-        bound = max(self._lateness[topic] for topic in heard)
-        marks = np.maximum(np.maximum.accumulate(times) - bound, self.sorter.watermark)
-        before = np.concatenate([[self.sorter.watermark], marks[:-1]])
-        late = times < before
-        self.sorter.late += int(late.sum())
-        self.sorter.process_batch(events.filter(~late))
-        watermark = int(marks[-1])
-        released = self.sorter.release(watermark)
-        offsets = events["offset"].to_numpy()
-        found = self.matcher.process_batch(released)
-        moments = released["time"].gather(found["row"]).to_numpy()
-        parts = [_caused(found.drop("row"), offsets, np.searchsorted(marks, moments, "right"))]
-        timed = self.matcher.advance(watermark)
+        found = self.matcher.process_batch(passed.events)
+        moments = passed.events["time"].gather(found["row"]).to_numpy()
+        parts = [found.with_columns(offset=passed.causes(moments))]
+        timed = self.matcher.advance(passed.watermark)
         if timed:
             ends = np.array([match.time for match in timed], np.int64)
-            parts.append(_caused(_frame(timed), offsets, np.searchsorted(marks, ends, "left")))
-        return [part for part in parts if part.height]
+            parts.append(_frame(timed).with_columns(offset=passed.causes(ends, reached=True)))
+        return [part.select(SCHEMA_OF_ROWS.names) for part in parts if part.height]
 
     def _heard(self) -> list[str]:
         """Topics whose events some rule sees; a rule without `on` sees all."""
@@ -159,39 +144,6 @@ class Matching:
             for compiled in [*partition.starts.rules, *partition.draining]:
                 names.update(compiled.rule.on or self._topics)
         return [topic for topic in self._topics if topic in names]
-
-
-def _fields(topics: Iterable[Topic]) -> dict[str, pl.DataType]:
-    """Scalar fields of all topics; a name that two topics give different types is a float64, or a text."""
-    found: dict[str, pl.DataType] = {}
-    for topic in topics:
-        for name, dtype in pl.DataFrame(topic.schema.empty_table()).schema.items():
-            if name in ENVELOPE or name == "appended" or dtype.is_nested():
-                continue
-            known = found.setdefault(name, dtype)
-            if known != dtype:
-                found[name] = pl.Float64() if known.is_numeric() and dtype.is_numeric() else pl.String()
-    return found
-
-
-def _rows(table: pa.Table, fields: Mapping[str, pl.DataType], low: int, high: int | None) -> pl.DataFrame:
-    """Rows of a topic between two offsets, in the sorter's columns, with their offsets."""
-    frame = pl.DataFrame(table)
-    wanted = pl.col("offset") > low
-    if high is not None:
-        wanted &= pl.col("offset") < high
-    columns = [pl.col(name).cast(dtype) for name, dtype in ENVELOPE.items()]
-    columns += [
-        (pl.col(name) if name in frame.columns else pl.lit(None)).cast(dtype).alias(name)
-        for name, dtype in fields.items()
-    ]
-    return frame.filter(wanted).select(*columns, "offset")
-
-
-def _caused(rows: pl.DataFrame, offsets: np.ndarray[Any, Any], places: np.ndarray[Any, Any]) -> pl.DataFrame:
-    """Matches with the offset of the event whose watermark let each out."""
-    causes = offsets[np.minimum(places, len(offsets) - 1)]
-    return rows.with_columns(offset=pl.Series(causes, dtype=pl.Int64)).select(SCHEMA_OF_ROWS.names)
 
 
 def _frame(found: Sequence[Match]) -> pl.DataFrame:

@@ -16,7 +16,7 @@ from saima.features.declaration import Declaration
 from saima.settings import Settings
 from saima.stores import open_log, open_online, open_registry, open_tables
 from saima.streams.matching.orders import wanted
-from saima.worker import ledger, letters
+from saima.worker import ledger, letters, linking
 from saima.worker.catalog import catalog, declared
 from saima.worker.commits import Committer
 from saima.worker.drainer import Drainer
@@ -78,11 +78,12 @@ class Worker:
         self._registry = open_registry(settings)
         self._registry.drop_status(self.name)
         self._commits = Committer(self._online, ledger.Ledger(self._log.generation))
-        self._engines = Engines(self.catalog, self._online)
+        linked = linking.declared(settings.algorithms)
+        self._engines = Engines(self.catalog, self._online, linked)
         fields = {name for topic in self.catalog.topics.values() for name in topic.fields}
         self._files = RuleFiles(settings.algorithms, fields)
         self._ready = False
-        found = sinks(self.catalog.topics, self.catalog.declarations)
+        found = sinks(self.catalog.topics, self.catalog.declarations, linked)
         address = os.environ.get("SAIMA_DAGSTER_URL", "")
         self._teller = Teller(
             self._registry, self._tables, self.catalog.declarations, self.name, self.status, self._note, address, clock
@@ -189,6 +190,7 @@ class Worker:
             **watermarks(self._engines.intake.clocks),
             **counts(self._commits.ledger.counts, self._engines.counters),
             "rules": {**self._engines.matching.status(), "wrong_files": self._files.errors},
+            "sessions": self._engines.sessions.status(),
             **self.meter.read(self._clock()),
         }
 

@@ -62,10 +62,10 @@ class Batch:
         causes.keep(refs[1], used & (refs[1] != was[1]))
         return nodes
 
-    def expire(self, counts: Ints) -> pl.DataFrame:
+    def expire(self, counts: Ints, gap: int) -> pl.DataFrame:
         """Nodes of the sessions, which end at their last events."""
         out = np.empty((at.PLACES * len(self._slots), at.OUT_WIDTH), dtype=np.int64)
-        made = out[: expire(self._held.rows, self._slots, *self._refs(0), out, counts)]
+        made = out[: expire(self._held.rows, self._slots, *self._refs(0), out, counts, gap)]
         names = _Strings(self._held.names, self._slots, [_NOTHING])
         causes = _Strings(self._held.causes, self._slots, [])
         sessions = pl.Series(self._held.ids[self._slots[made[:, at.O_LOCAL]]].tolist(), dtype=pl.String)

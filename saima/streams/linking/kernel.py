@@ -36,12 +36,14 @@ def link(
     names, causes: [locals, PLACES] refs of the strings of open nodes; begun: [locals] refs of session ids. A row's own
     strings have the refs row (name, cause, session), level * rows + row (claimed names), 4 * rows (the empty name).
     """
-    made = 0
+    made = marked = 0
     for i in range(len(rows)):
         row = rows[i]
         key, local, time = sessions[row[at.SLOT]], row[at.LOCAL], row[at.TIME]
         if key[at.DEPTH] and time > key[at.LAST] + gap:
+            over = key[at.LAST] + gap
             made = _close(key, local, names, causes, begun, SESSION, key[at.LAST], out, made)
+            marked = _mark(out, marked, made, over)
             counts[at.TIMEOUTS] += 1
         if key[at.DEPTH] and (time < key[at.LAST] or (time == key[at.LAST] and row[at.ORDER] < key[at.SEQ])):
             counts[at.DISORDERED] += 1
@@ -58,6 +60,7 @@ def link(
                 continue
             key[at.LAST], key[at.SEQ] = time, row[at.ORDER]
             made = _close(key, local, names, causes, begun, level, time, out, made)
+            marked = _mark(out, marked, made, time)
             continue
         sound = _sound(key, row, level)
         first = SESSION if declared else APP
@@ -79,19 +82,32 @@ def link(
         else:
             made = _open(key, row, i, level, at.ENTERED_KIND, row[at.NAME], i, names, causes, begun, out, made)
         key[at.LAST], key[at.SEQ] = time, row[at.ORDER]
+        marked = _mark(out, marked, made, time)
     counts[at.NODES] += made
     return made
 
 
 @numba.njit(cache=True)
-def expire(sessions: Ints, slots: Ints, names: Ints, causes: Ints, begun: Ints, out: Ints, counts: Ints) -> int:
+def expire(
+    sessions: Ints, slots: Ints, names: Ints, causes: Ints, begun: Ints, out: Ints, counts: Ints, gap: int
+) -> int:
     """Close the sessions of slots at their last event, in the given order; the number of output rows."""
-    made = 0
+    made = marked = 0
     for local in range(len(slots)):
         key = sessions[slots[local]]
+        over = key[at.LAST] + gap
         made = _close(key, local, names, causes, begun, SESSION, key[at.LAST], out, made)
+        marked = _mark(out, marked, made, over)
     counts[at.TIMEOUTS] += len(slots)
     counts[at.NODES] += made
+    return made
+
+
+@numba.njit(cache=True, inline="always")
+def _mark(out: Ints, marked: int, made: int, time: int) -> int:
+    """Say of output rows since the last mark from which time on they are known."""
+    for place in range(marked, made):
+        out[place, at.O_KNOWN] = time
     return made
 
 

@@ -41,8 +41,8 @@ LEAVES, CAUSES = 8, 16
 
 # An output row.
 O_LOCAL, O_SESSION, O_NODE, O_PARENT, O_LEVEL, O_NAME, O_CAUSE, O_ENTERED, O_LEFT = range(9)
-O_SOURCE, O_KIND, O_PATH, O_TARGET = range(9, 13)
-OUT_WIDTH = 13
+O_SOURCE, O_KIND, O_PATH, O_TARGET, O_KNOWN = range(9, 14)
+OUT_WIDTH = 14
 NONE = -1
 
 # Counts that the kernel keeps.

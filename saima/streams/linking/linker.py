@@ -122,7 +122,7 @@ class Linker:
         held = self._open
         slots = np.array(due)
         batch = Batch(held, slots, pl.Series(held.keys[slots].tolist(), dtype=pl.String))
-        found = batch.expire(self._counts)
+        found = batch.expire(self._counts, self.spec.gap)
         held.dirty[slots] = True
         self._settle(slots)
         if held.sparse:

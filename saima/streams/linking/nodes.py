@@ -20,6 +20,7 @@ SCHEMA = pl.Schema(
         *((name, pl.String()) for name in ("source_id", "cause_id", "kind")),
         ("path_hash", pl.Int64()),
         ("targets", pl.List(pl.String)),
+        ("known", pl.Int64()),
     ]
 )
 """Columns of a node's row."""
@@ -31,7 +32,8 @@ class Node:
 
     source_id: of a page, the behaviour on the page before that caused the jump to it; targets: of a page, the page that
     it led to. cause_id: the event that made the node. kind: entered, back (a page gone back to) or synthesised.
-    path_hash: equal for equal names from the app down.
+    path_hash: equal for equal names from the app down. known: time of the event that let
+    the row out, or of the gap's end.
     """
 
     session_id: str
@@ -47,11 +49,12 @@ class Node:
     kind: str
     path_hash: int
     targets: tuple[str, ...]
+    known: int
 
 
 def node(row: list[int], key: str, session: str, name: str, cause: str) -> Node:
     """The node of an output row of the kernel and its strings."""
-    _, _, number, parent, level, _, _, entered, left, source, kind, path, target = row
+    _, _, number, parent, level, _, _, entered, left, source, kind, path, target, known = row
     return Node(
         session,
         f"{session}-{number}",
@@ -66,6 +69,7 @@ def node(row: list[int], key: str, session: str, name: str, cause: str) -> Node:
         at.KINDS[kind],
         path,
         () if target < 0 else (f"{session}-{target}",),
+        known,
     )
 
 
@@ -87,6 +91,7 @@ def frame(
         "parent": out[:, at.O_PARENT],
         "source": out[:, at.O_SOURCE],
         "target": out[:, at.O_TARGET],
+        "known": out[:, at.O_KNOWN],
     }
     target = _identity("target")
     return pl.DataFrame(columns).select(
@@ -106,6 +111,7 @@ def frame(
         .then(pl.lit([], pl.List(pl.String)))
         .otherwise(pl.concat_list(target))
         .alias("targets"),
+        "known",
     )
 
 

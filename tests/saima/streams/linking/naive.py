@@ -51,8 +51,10 @@ class Naive:
         session = self.sessions.get(event.key)
         if session and event.time > session["last"][0] + self.spec.gap:
             self.count("timeouts")
+            self.known = session["last"][0] + self.spec.gap
             self.close(event.key, 0, session["last"][0], out)
             session = None
+        self.known = event.time
         if session and (event.time, event.seq) < session["last"]:
             self.count("disordered")
             return out
@@ -97,6 +99,7 @@ class Naive:
         for key, session in sorted(self.sessions.items(), key=lambda item: (item[1]["last"][0], item[0])):
             if session["last"][0] + self.spec.gap < self.watermark:
                 self.count("timeouts")
+                self.known = session["last"][0] + self.spec.gap
                 self.close(key, 0, session["last"][0], out)
         return out
 
@@ -183,5 +186,6 @@ class Naive:
                 node["kind"],
                 node["hash"],
                 () if target is None else (f"{session}-{target}",),
+                self.known,
             )
         )

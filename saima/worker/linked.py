@@ -1,0 +1,85 @@
+"""One linker behind a sorter of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from saima.events import Topic
+from saima.stores.interfaces import OnlineRead
+from saima.streams.held import Change
+from saima.streams.linking import Linker, Linking
+from saima.worker.frames import SESSIONS
+from saima.worker.intake import Batch
+from saima.worker.ordered import InOrder
+
+HELD = "sessions_held/"
+"""Stands before a linker's name in the online table of events that wait for its watermark."""
+
+_SPEC = "declaration"
+_END = 1 << 61
+
+
+class Linked:
+    """A declared linker in the worker; see linking.Sessions."""
+
+    def __init__(self, name: str, spec: Linking, topics: Mapping[str, Topic], lateness: Mapping[str, int]) -> None:
+        self._table, self._held = f"{SESSIONS}{name}", f"{HELD}{name}"
+        self._heard = list(topics)
+        self._order = InOrder(topics, lateness)
+        self._linker = Linker(spec)
+        self._noted = False
+        self._ended: pl.DataFrame | None = None
+        self._gone: list[str] = []
+
+    def restore(self, read: OnlineRead) -> None:
+        """Continue; sessions of another declaration end with the next batch."""
+        items = dict(read.scan(self._table))
+        self._order.sorter.load(read.scan(self._held))
+        known = items.pop(_SPEC, None)
+        if known is None:
+            return
+        before = Linking.model_validate_json(known)
+        self._noted = before == self._linker.spec
+        if self._noted:
+            self._linker.load(items.items())
+            return
+        old = Linker(before)
+        old.load(items.items())
+        self._gone = list(items)
+        self._linker.watermark = old.watermark
+        self._ended = old.expire(_END)
+
+    def process(self, batch: Batch) -> pa.Table | None:
+        """Nodes that a batch lets out; None if there are none."""
+        passed = self._order.take(batch.tables, self._heard)
+        parts: list[pl.DataFrame] = []
+        if self._ended is not None:
+            parts.append(self._ended.with_columns(offset=pl.lit(batch.last, pl.Int64)))
+            self._ended = None
+        if passed is not None:
+            nodes = [self._linker.process_batch(passed.events), self._linker.expire(passed.watermark)]
+            parts += [one.with_columns(offset=passed.causes(one["known"].to_numpy())) for one in nodes if one.height]
+        if not any(part.height for part in parts):
+            return None
+        return pl.concat(parts).rename({"known": "time"}).to_arrow()
+
+    def changes(self) -> list[Change]:
+        """State changed since the last call."""
+        changes: list[Change] = [(self._table, key, None) for key in self._gone]
+        self._gone = []
+        if not self._noted:
+            spec = self._linker.spec.model_dump_json().encode()
+            changes.append((self._table, _SPEC, spec))
+            self._noted = True
+        changes += [(self._table, key, data) for key, data in self._linker.changes()]
+        return changes + [(self._held, key, data) for key, data in self._order.sorter.changes()]
+
+    def status(self) -> dict[str, Any]:
+        """Open sessions, events that wait or came late, counters."""
+        sorter = self._order.sorter
+        counters = {name: count for name, count in self._linker.counters.items() if count}
+        return {"open": self._linker.open, "late": sorter.late, "held": len(sorter), **counters}
