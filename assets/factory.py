@@ -75,7 +75,7 @@ def _assets_of(directory: Path) -> Assets:
             *_serving(algorithm, recorded),
             *(ab_reports.ab_report(algorithm, each) for each in experiments),
         ],
-        [*checks.validations(algorithm), checks.parity(algorithm)],
+        [*checks.validations(algorithm), checks.parity(algorithm), checks.handover(algorithm)],
         experiments,
     )
 

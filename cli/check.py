@@ -84,6 +84,26 @@ def parity(algorithm: str, rows: int) -> None:
         raise click.ClickException("served and recomputed features differ" if found.rows else "no row was compared")
 
 
+@check.command("handover")
+@click.argument("names", nargs=-1)
+def handover(names: tuple[str, ...]) -> None:
+    """Build windows and rows of the named algorithms, or of all, anew from the event tables; compare bit by bit."""
+    from cli.feature_find import load_all
+    from saima.stores import open_online, open_registry, open_tables
+    from saima.worker.catalog import catalog
+    from saima.worker.handover import compare
+
+    chosen = settings()
+    found = catalog({name: loaded.declaration for name, loaded in load_all(names).items()})
+    agreed = compare(found, open_online(0, chosen), open_tables(chosen), open_registry(chosen))
+    for table, keys in agreed.keys.items():
+        wrong = agreed.differing.get(table)
+        click.echo(f"{table}: {keys:,} keys" + (f", differing: {', '.join(wrong)}" if wrong else ""))
+    click.echo(f"as of position {agreed.position:,}: {agreed.mismatches:,} mismatches")
+    if agreed.mismatches:
+        raise click.ClickException("batch and stream differ; `saima rebuild` builds the online store anew")
+
+
 def _summary(name: str, chosen: Settings) -> str:
     from saima.features import load
     from saima.features.checks.agreement import check_operators, said
