@@ -66,6 +66,7 @@ def summarise(
             "extra": parity.extra,
             "staleness_ms": parity.staleness_ms,
         },
+        "handover": _handover(session),
         "naive_program": proof.against_oracle(
             algorithm.directory, session.settings.datasets, journal.sort("time"), _ORACLE_ROWS
         ),
@@ -74,6 +75,17 @@ def summarise(
         "restarts": {name: child.restarts for name, child in session.supervisor.children.items()},
         "peak_memory_mb": round(peak),
     }
+
+
+def _handover(session: Session) -> dict[str, int]:
+    """Whether the worker's windows and rows are those that batch builds of the event tables."""
+    from saima.stores import open_online
+    from saima.worker.catalog import catalog, declared
+    from saima.worker.handover import compare
+
+    found = catalog(declared(session.settings.algorithms))
+    agreed = compare(found, open_online(0, session.settings), session.tables, session.registry)
+    return {"keys": sum(agreed.keys.values()), "mismatches": agreed.mismatches}
 
 
 def experiment_verdict(session: Session) -> dict[str, Any]:
@@ -115,6 +127,8 @@ def judge(found: dict[str, Any]) -> list[str]:
             failed.append(f"feature parity: {parity[name]} {name} in {parity['rows']} rows")
     if not parity["rows"]:
         failed.append("feature parity compared no row")
+    if found["handover"]["mismatches"]:
+        failed.append(f"{found['handover']['mismatches']} keys of windows and rows differ between batch and stream")
     if naive["mismatches"]:
         failed.append(
             f"{naive['mismatches']} served features differ from the naive program, so a feature knows the future or a "
@@ -153,6 +167,7 @@ def table(found: dict[str, Any]) -> Table:
     parity, naive = found["feature_parity"], found["naive_program"]
     shown.add_row("feature parity", f"{parity['rows']:,} x {parity['features']}, mismatches {parity['mismatches']}")
     shown.add_row("naive program", f"{naive['rows']} x {naive['features']}, mismatches {naive['mismatches']}")
+    shown.add_row("batch = stream", f"{found['handover']['keys']:,} keys, mismatches {found['handover']['mismatches']}")
     for name, row in found["errors"].items():
         auc = "  -  " if row["auc"] is None else f"{row['auc']:.3f}"
         loss = row.get("log_loss")

@@ -117,6 +117,7 @@ GOOD: dict[str, Any] = {
     "journalled": 5,
     "swaps": 1,
     "feature_parity": {"rows": 5, "mismatches": 0, "missing": 0, "extra": 0},
+    "handover": {"keys": 9, "mismatches": 0},
     "naive_program": {"mismatches": 0, "examples": []},
     "errors": {
         "baseline training_mean": {"mae": 25.0, "r2": 0.0, "auc": 0.5},
@@ -141,6 +142,7 @@ def test_a_good_summary_has_nothing_against_it() -> None:
         (["swaps"], 0, "no retrained version"),
         (["feature_parity", "mismatches"], 3, "3 mismatches in 5 rows"),
         (["feature_parity", "rows"], 0, "compared no row"),
+        (["handover", "mismatches"], 2, "2 keys of windows and rows differ"),
         (["naive_program"], {"mismatches": 1, "examples": ["x"]}, "differ from the naive program"),
         (["errors", "arm champion", "mae"], 25.5, "no better than the best baseline"),
         (["errors", "arm champion", "r2"], 0.8, "a leak"),

@@ -29,6 +29,8 @@ def prove(done: subprocess.CompletedProcess[str], found: dict[str, Any]) -> None
     assert found["samples"] == found["samples_expected"] > 0
     assert found["feature_parity"]["mismatches"] == 0
     assert found["naive_program"]["rows"] > 0
+    assert found["handover"]["mismatches"] == 0
+    assert found["handover"]["keys"] > 0
     assert found["swaps"] >= 1
 
 
