@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import heapq
-import io
 import json
-import struct
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any, Self
@@ -17,6 +15,7 @@ from saima.errors import StoreError
 from saima.events import Event
 from saima.streams.engine import Change
 from saima.streams.lateness import BEGINNING
+from saima.streams.parts import join, packed, split, unpacked
 
 ENVELOPE: dict[str, pl.DataType] = {
     "key": pl.String(),
@@ -33,7 +32,6 @@ ORDER = ("time", "seq", "key", "type", "id")
 CLOCK = "clock"
 """Key under which `changes` gives the watermark and the counts."""
 
-_LENGTH = struct.Struct("<I")
 _Place = tuple[int, int, str, str, str]
 
 
@@ -107,7 +105,7 @@ class Sorter:
         frame = self._new()
         changed: list[Change] = [(f"{chunk:020d}", None) for chunk in self._gone]
         if frame.height:
-            changed.append((f"{self._next:020d}", _packed(frame)))
+            changed.append((f"{self._next:020d}", packed(frame)))
             self._chunks[self._next] = _newest(frame)
             self._next += 1
         self._fresh, self._fresh_events, self._gone = [], [], []
@@ -122,7 +120,7 @@ class Sorter:
         if CLOCK in chunks:
             self._read_clock(json.loads(chunks.pop(CLOCK)))
         for key, data in sorted(chunks.items()):
-            frame = self._conform(key, pl.read_ipc(io.BytesIO(data)))
+            frame = self._conform(key, unpacked(data))
             self._chunks[int(key)] = _newest(frame)
             self._hold(frame.filter(pl.col("time") >= self.watermark))
 
@@ -131,18 +129,18 @@ class Sorter:
         parts = [part for _, parts in sorted(self._buckets.items()) for part in parts]
         held = pl.concat([*parts, self._frame([event for _, _, event in sorted(self._events)])])
         state = {**self._clock(), "chunks": list(self._chunks.items()), "gone": self._gone}
-        return b"".join(_LENGTH.pack(len(part)) + part for part in (_json(state), _packed(held), _packed(self._new())))
+        return join((_json(state), packed(held), packed(self._new())))
 
     @classmethod
     def restore(cls, snapshot: bytes) -> Self:
         """A sorter that continues where the snapshot was taken."""
-        state, held, fresh = _parts(snapshot)
-        frame, known = pl.read_ipc(io.BytesIO(held)), json.loads(state)
+        state, held, fresh = split(snapshot)
+        frame, known = unpacked(held), json.loads(state)
         fields = {name: dtype for name, dtype in frame.schema.items() if name not in ENVELOPE}
         made = cls(fields, known["width"])
         made._read_clock(known)
         made._chunks, made._gone = dict(known["chunks"]), known["gone"]
-        made._fresh = [pl.read_ipc(io.BytesIO(fresh))]
+        made._fresh = [unpacked(fresh)]
         made._hold(frame)
         return made
 
@@ -247,21 +245,6 @@ def _events(frame: pl.DataFrame) -> list[Event]:
         Event(key, kind, time, seq, identity, {n: v for n, v in zip(names, values, strict=True) if v is not None})
         for key, kind, time, seq, identity, *values in frame.iter_rows()
     ]
-
-
-def _packed(frame: pl.DataFrame) -> bytes:
-    sink = io.BytesIO()
-    frame.write_ipc(sink)
-    return sink.getvalue()
-
-
-def _parts(snapshot: bytes) -> list[bytes]:
-    found, place = [], 0
-    while place < len(snapshot):
-        (length,) = _LENGTH.unpack_from(snapshot, place)
-        found.append(snapshot[place + 4 : place + 4 + length])
-        place += 4 + length
-    return found
 
 
 def _newest(frame: pl.DataFrame) -> int:

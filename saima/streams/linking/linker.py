@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import json
-import struct
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
@@ -22,14 +21,13 @@ from saima.streams.linking.nodes import SCHEMA, Node, from_frame
 from saima.streams.linking.sessions import Ints, Sessions
 from saima.streams.linking.single import Single
 from saima.streams.linking.spec import LEVELS, Linking
+from saima.streams.parts import join, split
 
 CLOCK = "clock"
 """Key under which `changes` gives watermark, counts and the declaration's digest."""
 
 SESSION = "session/"
 """Stands before a key of the stream in the keys of `changes`."""
-
-_LENGTH = struct.Struct("<I")
 
 
 class Linker:
@@ -156,16 +154,12 @@ class Linker:
             json.dumps(self._open.changed()).encode(),
             *open_,
         ]
-        return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
+        return join(parts)
 
     @classmethod
     def restore(cls, snapshot: bytes) -> Self:
         """A linker that continues where the snapshot was taken."""
-        parts, place = [], 0
-        while place < len(snapshot):
-            (length,) = _LENGTH.unpack_from(snapshot, place)
-            parts.append(snapshot[place + 4 : place + 4 + length])
-            place += 4 + length
+        parts = split(snapshot)
         made = cls(Linking.model_validate_json(parts[0]))
         made.load([(CLOCK, parts[1]), *((SESSION, data) for data in parts[3:])])
         made._open.settle(json.loads(parts[2]))
