@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,9 @@ def worker(home: Path) -> Iterator[Worker]:
     made, stop = Worker(settings(), drain_seconds=0.05), threading.Event()
     thread = threading.Thread(target=made.run, args=(stop,))
     thread.start()
+    deadline = time.monotonic() + 60
+    while not open_registry().statuses("worker/") and time.monotonic() < deadline:
+        time.sleep(0.05)
     yield made
     stop.set()
     thread.join()
