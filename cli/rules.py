@@ -193,5 +193,5 @@ def _wrong_files() -> dict[str, str]:
 
     found: dict[str, str] = {}
     for status in open_registry(settings()).statuses("worker/").values():
-        found |= status.get("rules", {}).get("wrong_files", {})
+        found |= status.get("wrong_rules", {})
     return found

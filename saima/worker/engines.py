@@ -45,6 +45,8 @@ class Engines:
             self._wanted.setdefault(one.source, []).append(one)
         self.matching = Matching(catalog.topics, catalog.lateness)
         self.sessions = Sessions(sessions, catalog.topics, catalog.lateness)
+        self.told = self._told()
+        """What rules and sessions tell as of the last `changes` or `restore`, for other threads."""
         self._joins = {
             name: SampleJoin(name, declaration, self._fetch(f"join/{name}"))
             for name, declaration in catalog.declarations.items()
@@ -81,6 +83,7 @@ class Engines:
         for join in self._joins.values():
             changes += join.changes()
         changes += self.matching.changes() + self.sessions.changes()
+        self.told = self._told()
         return changes + [(SEEN, key, data) for key, data in self.intake.seen.changes()]
 
     def restore(self, known: ledger.Ledger, read: OnlineRead) -> None:
@@ -91,11 +94,15 @@ class Engines:
             join.restore(read)
         self.matching.restore(read)
         self.sessions.restore(read)
+        self.told = self._told()
 
     @property
     def counters(self) -> dict[str, dict[str, int]]:
         """Counters of the joins, by algorithm."""
         return {name: join.counters for name, join in self._joins.items()}
+
+    def _told(self) -> dict[str, Any]:
+        return {"rules": self.matching.status(), "sessions": self.sessions.status()}
 
     def _aggregate(self, topic: str, table: pa.Table) -> None:
         """Windows and rows: a handful of events without a frame, more with one."""

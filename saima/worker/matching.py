@@ -21,6 +21,9 @@ from saima.streams.matching.orders import Order, Rulebook
 from saima.worker.intake import Batch
 from saima.worker.ordered import InOrder
 
+_NO_ORDER = (ValueError, TypeError, AttributeError, RecursionError)
+"""What reading a record that is no order raises."""
+
 STATE, HELD, BOOK = "matching", "matching_held", "matching_book"
 """Online tables of partial matches, of events that wait for the watermark, and of the rules' origins."""
 
@@ -120,7 +123,7 @@ class Matching:
             rules = self.book.after(self.matcher.rules, order)
             self.matcher.deploy(rules, order.in_flight)
             self.refused = ""
-        except (RuleError, ValueError, TypeError) as error:
+        except (RuleError, *_NO_ORDER) as error:
             self.refused = f"the order at offset {offset} is refused: {error}"
 
     def _events(self, tables: Mapping[str, pa.Table], low: int, high: int | None) -> list[pl.DataFrame]:

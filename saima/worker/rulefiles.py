@@ -35,7 +35,10 @@ class RuleFiles:
         """What the files say, by path from the folder on; None if none has changed since the last look."""
         stamps = {}
         for path in sorted(self._folder.glob("*/rules/*.json")):
-            found = path.stat()
+            try:
+                found = path.stat()
+            except OSError:
+                continue  # it went while we looked
             stamps[path.relative_to(self._folder).as_posix()] = (found.st_mtime_ns, found.st_size)
         if stamps == (self._stamps or {}):
             return None
@@ -56,7 +59,7 @@ class RuleFiles:
                 other = owners.setdefault(str(document["id"]), name)
                 if other != name:
                     raise SaimaError(f"rule '{document['id']}' is in {other}, too; give one of them another id")
-        except (OSError, ValueError, SaimaError) as error:
+        except (OSError, ValueError, RecursionError, SaimaError) as error:
             errors[name] = str(error)
             return RuleFile(None)
         return file

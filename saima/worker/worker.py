@@ -189,8 +189,8 @@ class Worker:
             "seen_ids": len(self._engines.intake.seen),
             **watermarks(self._engines.intake.clocks),
             **counts(self._commits.ledger.counts, self._engines.counters),
-            "rules": {**self._engines.matching.status(), "wrong_files": self._files.errors},
-            "sessions": self._engines.sessions.status(),
+            **self._engines.told,
+            "wrong_rules": self._files.errors,
             **self.meter.read(self._clock()),
         }
 

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from saima.events import Event
+from saima.events import RULES, RULES_TOPIC, Event, to_table
 from saima.streams.matching import Matcher, RuleSet, from_frame
 from saima.streams.matching.matches import Match
 from saima.streams.ordering import ORDER
@@ -153,6 +153,50 @@ def test_without_rules_nothing_is_written(home: Home) -> None:
     assert not matched(home)
 
 
+@pytest.mark.parametrize(
+    "text", ["[", "[1]", '{"deploy": ["x"]}', '{"deploy": [1]}', '{"in_flight": "x"}', "[" * 20_000, None]
+)
+def test_what_is_no_order_is_refused(home: Home, text: str | None) -> None:
+    home.order(TWICE)
+    event = Event("x", RULES, home.appended, 0, "odd", {"order": text})
+    home.log.append(RULES, to_table(RULES_TOPIC, [event], home.appended))
+    worker = Worker(home.settings)
+    while worker.cycle():
+        pass
+    told = worker.status()["rules"]
+    worker.close()
+    assert "the order at offset 2 is refused" in told["refused"]
+    assert [rule["id"] for rule in told["deployed"]] == ["twice"]
+
+
+def test_conditions_over_values_of_other_types_do_not_hold(home: Home) -> None:
+    odd = {
+        "id": "odd",
+        "pattern": [
+            {"name": "a", "where": [">", "item", 5]},
+            {"name": "b", "after": "followed_by", "where": ["==", "seconds", "x"]},
+            {"name": "c", "after": "followed_by", "where": ["contains", "seconds", "1"]},
+        ],
+    }
+    other = {"id": "other", "pattern": [{"name": "a", "where": ["contains", "seconds", "1"]}]}
+    last = {
+        "id": "last",
+        "pattern": [
+            {"name": "a", "where": ["==", "type", "viewed"], "times": 2},
+            {"name": "b", "where": [">", "seconds", ["last", "a.item"]], "after": "followed_by"},
+        ],
+        "within_ms": 600_000,
+    }
+    home.order(odd, other, last)
+    home.traffic(0, 8)
+    worker = Worker(home.settings)
+    while worker.cycle():
+        pass
+    worker.drain()
+    worker.close()
+    assert not matched(home), home.tables.scan("matches").collect().rows(named=True)
+
+
 def test_files_of_rules_are_watched(home: Home) -> None:
     folder = home.algorithms / "shop" / "rules"
     folder.mkdir()
@@ -175,14 +219,14 @@ def test_files_of_rules_are_watched(home: Home) -> None:
     assert deployed() == {"twice": 2, "unpaid": 1}
     path.write_text('[{"id": "twice", "pattern": []}]')
     assert settle() == 0
-    assert "at least 1" in worker.status()["rules"]["wrong_files"]["shop/rules/views.json"]
+    assert "at least 1" in worker.status()["wrong_rules"]["shop/rules/views.json"]
     assert deployed() == {"twice": 2, "unpaid": 1}, "the rules of a wrong file stay"
     home.order(disable=("unpaid",))
     settle()
     path.write_text(json.dumps({"rules": [{**TWICE, "version": 3, "within_ms": 98}, UNPAID], "in_flight": "drop"}))
     settle()
     assert deployed() == {"twice": 3}, "what a person disabled stays out"
-    assert worker.status()["rules"]["wrong_files"] == {}
+    assert worker.status()["wrong_rules"] == {}
     path.unlink()
     settle()
     assert deployed() == {}
@@ -204,7 +248,7 @@ def test_a_wrong_file_is_named(home: Home, text: str, message: str) -> None:
     (folder / "views.json").write_text(text)
     worker = Worker(home.settings)
     assert worker.watch() == 0
-    assert message in worker.status()["rules"]["wrong_files"]["shop/rules/views.json"]
+    assert message in worker.status()["wrong_rules"]["shop/rules/views.json"]
     worker.close()
 
 
