@@ -52,7 +52,7 @@ def test_half_a_day_of_rankings_with_kills_proves_itself(tmp_path: Path) -> None
     prove(done, found)
     assert found["predictions"] > 1_500
     assert found["feature_parity"]["features"] >= 40
-    assert found["samples"] > found["predictions"] * 0.99
+    assert found["samples"] > found["predictions"] * 0.95  # the last ones may still be clicked
 
 
 @pytest.mark.full
