@@ -28,7 +28,7 @@ def matches(found: Sequence[Assets]) -> dg.AssetSpec:
         owners=sorted({one.owner for one in declared}),
         kinds={"deltalake", "stream"},
         deps=[keys.live(algorithm, topic) for algorithm, topic in topics],
-        description="What rules have matched, each once: algorithms/<name>/rules/*.json and `saima rules`. Appended by "
+        description="What rules have matched, each once: `algorithms/<name>/rules/*.json`, `saima rules`. Appended by "
         "the stream worker, which reports it here with its watermark, what waits, what came late.",
         metadata={"table": MATCHES, "dagster/column_schema": schema.of_matches()},
     )
