@@ -89,13 +89,9 @@ def parity(algorithm: str, rows: int) -> None:
 def handover(names: tuple[str, ...]) -> None:
     """Build windows and rows of the named algorithms, or of all, anew from the event tables; compare bit by bit."""
     from cli.feature_find import load_all
-    from saima.stores import open_online, open_registry, open_tables
-    from saima.worker.catalog import catalog
-    from saima.worker.handover import compare
+    from saima.worker.handover import of_home
 
-    chosen = settings()
-    found = catalog({name: loaded.declaration for name, loaded in load_all(names).items()})
-    agreed = compare(found, open_online(0, chosen), open_tables(chosen), open_registry(chosen))
+    agreed = of_home(settings(), {name: loaded.declaration for name, loaded in load_all(names).items()})
     for table, keys in agreed.keys.items():
         wrong = agreed.differing.get(table)
         click.echo(f"{table}: {keys:,} keys" + (f", differing: {', '.join(wrong)}" if wrong else ""))

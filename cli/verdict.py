@@ -79,12 +79,10 @@ def summarise(
 
 def _handover(session: Session) -> dict[str, int]:
     """Whether the worker's windows and rows are those that batch builds of the event tables."""
-    from saima.stores import open_online
-    from saima.worker.catalog import catalog, declared
-    from saima.worker.handover import compare
+    from saima.worker.catalog import declared
+    from saima.worker.handover import of_home
 
-    found = catalog(declared(session.settings.algorithms))
-    agreed = compare(found, open_online(0, session.settings), session.tables, session.registry)
+    agreed = of_home(session.settings, declared(session.settings.algorithms))
     return {"keys": sum(agreed.keys.values()), "mismatches": agreed.mismatches}
 
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from saima.errors import StoreError
+from saima.features.declaration import Declaration
+from saima.settings import Settings
+from saima.stores import open_online, open_registry, open_tables
 from saima.stores.interfaces import OnlineRead, OnlineStore, Registry, Tables
 from saima.worker import outbox
-from saima.worker.catalog import Catalog
+from saima.worker.catalog import Catalog, catalog
 from saima.worker.history import build, history_ends, history_frames
 
 _SHOWN = 5
@@ -25,6 +28,15 @@ class Agreement:
     keys: dict[str, int] = field(default_factory=dict)
     differing: dict[str, list[str]] = field(default_factory=dict)
     mismatches: int = 0
+
+
+def of_home(settings: Settings, declarations: Mapping[str, Declaration]) -> Agreement:
+    """Compare what the stores of a home hold of algorithms, by name; see `compare`."""
+    online = open_online(0, settings)
+    try:
+        return compare(catalog(declarations), online, open_tables(settings), open_registry(settings))
+    finally:
+        online.close()
 
 
 def compare(found: Catalog, online: OnlineStore, tables: Tables, registry: Registry) -> Agreement:

@@ -14,9 +14,9 @@ from saima.stores.interfaces import EventLog
 from saima.streams.matching import read_rule
 from saima.streams.matching.deployment import InFlight
 from saima.streams.matching.orders import Order, RuleFile
+from saima.streams.ordering import ENVELOPE
 
 LOG = logging.getLogger("saima.worker")
-ENVELOPE = ("key", "type", "time", "seq", "id")
 
 
 class RuleFiles:
