@@ -120,8 +120,10 @@ class Matching:
     def _carry_out(self, offset: int, text: str) -> None:
         try:
             order = Order.read(text)
-            rules = self.book.after(self.matcher.rules, order)
+            book = Rulebook.unpack(self.book.pack())  # followed only if the matcher takes the rules
+            rules = book.after(self.matcher.rules, order)
             self.matcher.deploy(rules, order.in_flight)
+            self.book = book
             self.refused = ""
         except (RuleError, *_NO_ORDER) as error:
             self.refused = f"the order at offset {offset} is refused: {error}"

@@ -12,6 +12,7 @@ import pytest
 from saima.events import RULES, RULES_TOPIC, Event, to_table
 from saima.streams.matching import Matcher, RuleSet, from_frame
 from saima.streams.matching.matches import Match
+from saima.streams.matching.orders import Order
 from saima.streams.ordering import ORDER
 from saima.worker import Worker
 from saima.worker.matching import BOOK, HELD, STATE
@@ -151,6 +152,19 @@ def test_without_rules_nothing_is_written(home: Home) -> None:
         assert [read.scan(table) for table in (STATE, HELD, BOOK)] == [[], [], []]
     online.close()
     assert not matched(home)
+
+
+def test_a_refused_order_leaves_the_rules_to_whom_they_belong(home: Home) -> None:
+    home.order(TWICE)
+    event = Order([{**TWICE, "within_ms": 5}], origin="shop/rules/views.json").event(home.appended)
+    home.log.append(RULES, to_table(RULES_TOPIC, [event], home.appended))
+    worker = Worker(home.settings)
+    while worker.cycle():
+        pass
+    told = worker.status()["rules"]
+    worker.close()
+    assert "is refused" in told["refused"]
+    assert [rule["origin"] for rule in told["deployed"]] == ["by hand"]
 
 
 @pytest.mark.parametrize(
