@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,10 @@ from saima.features.windows import BehindHead
 from saima.features.windows.component import Row
 from saima.features.windows.definition import Ask, Group
 from saima.features.windows.measure import components
-from saima.streams.aggregation import kernels, measuring, packing
+from saima.streams.aggregation import kernels, measuring, packing, words
 from saima.streams.aggregation.regions import CLASSES, ROOM, pool
 from saima.streams.aggregation.slots import Slots
+from saima.streams.aggregation.tiles import Fetch
 from saima.streams.aggregation.totals import ColumnView
 
 Ints = npt.NDArray[np.int64]
@@ -26,7 +26,6 @@ KINDS = {"count": (1,), "sum": (2, 3), "min": (4,), "max": (5,)}
 
 STAGED = 1024
 """Single events that are taken into the arrays together."""
-
 
 FEW = 64
 """Events up to which a call costs more than a cache miss."""
@@ -44,18 +43,22 @@ def _sums(group: Group) -> bool:
 class ColumnTiles:
     """Tiles of one group in arrays; groups that are not `columnar` are refused with ValueError."""
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: Group, fetch: Fetch | None = None) -> None:
         if not columnar(group):
             raise ValueError(f"{group.table}: {', '.join(sorted(group.measures))} are not held in columns")
         self.group = group
+        self._fetch = fetch
+        self._shape = words.Shape(group, sum(map(len, (KINDS[name] for name in components(group)))))
         self._kinds = np.array([kind for name in components(group) for kind in KINDS[name]], np.int64)
         self._hops, self._widths = np.array(group.hops, np.int64), np.array(group.widths, np.int64)
         self._event = tuple(np.zeros(1, np.int64) for _ in range(4))
-        self._clear()
+        self.clear()
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
         self._slots = Slots()
+        self._fetched = 0
         self._keys = self._fresh(512)
+        self._changed, self._changes = np.empty(512, np.int64), 0
         self._rows, self._tiles = np.zeros((4096, 3), np.int64), np.zeros((4096, 6), np.int64)
         self._row_heads, self._tile_heads = pool(), pool()
         self._staged: tuple[list[str], list[int], list[int], list[Any]] = ([], [], [], [])
@@ -104,12 +107,15 @@ class ColumnTiles:
         times, seqs, words = np.array(times), np.array(seqs), np.array(words)  # writable: one compilation serves all
         if len(slots) > FEW:
             self._widen()
+            self._fetch_new()
             kernels.warm(slots, self._keys, len(self._hops), self._rows, self._tiles)
         self._take(slots, times, seqs, words)
 
     def _take(self, slots: Ints, times: Ints, seqs: Ints, words: Ints) -> None:
         """Events into the arrays, which grow as they need."""
         self._widen()
+        self._fetch_new()
+        self._changes = packing.mark(slots, self._keys, self._changed, self._changes)
         done = 0
         while True:
             done = kernels.add_many(
@@ -122,6 +128,18 @@ class ColumnTiles:
             rooms = int(key[kernels.TILES + ROOM :: 4].sum())
             self._grow(2 * int(key[kernels.ROWS + ROOM]) + 64, 8 * rooms + 256 * len(self._hops))
 
+    def _fetch_new(self) -> None:
+        """Take in what is stored of the keys that have come since the last call."""
+        if self._fetch is None or self._fetched == self._slots.count:
+            return
+        slots = np.arange(self._fetched, self._slots.count)
+        keys = self._slots.keys(slots)
+        found = self._fetch(keys)
+        stored = [place for place, data in enumerate(found) if data is not None]
+        if stored:
+            self._fill(slots[stored], [keys[i] for i in stored], [data for data in found if data is not None])
+        self._fetched = self._slots.count
+
     def _arrays(self) -> tuple[Ints, Ints, Ints, Ints]:
         """Events, then tiles, each with its free rooms, as the kernels take them."""
         return self._row_heads, self._rows, self._tile_heads, self._tiles
@@ -131,6 +149,7 @@ class ColumnTiles:
         if self._slots.count > len(self._keys):
             more = max(self._slots.count, 2 * len(self._keys)) - len(self._keys)
             self._keys = np.concatenate([self._keys, self._fresh(more)])
+            self._changed = np.concatenate([self._changed, np.empty(more, np.int64)])
 
     def _grow(self, rows: int, tiles: int) -> None:
         """Double the arrays that have not so many rows left."""
@@ -171,11 +190,19 @@ class ColumnTiles:
 
     def pack(self, *, changed: bool) -> list[tuple[str, bytes]]:
         self.settle()
-        dirty = self._keys[: self._slots.count, kernels.DIRTY]
-        slots = np.flatnonzero(dirty) if changed else np.arange(self._slots.count)
-        if changed:
-            dirty[:] = 0
-        return list(zip(self._slots.keys(slots), self._words(slots), strict=True))
+        if not changed:
+            slots = np.arange(self._slots.count)
+            return list(zip(self._slots.keys(slots), self._words(slots), strict=True))
+        slots = self._changed[: self._changes].copy()
+        self._changes = 0
+        self._keys[slots, kernels.DIRTY] = 0
+        if len(slots) <= FEW:
+            named = self._slots.keys(slots)
+            places = sorted(range(len(named)), key=named.__getitem__)
+            return list(zip(map(named.__getitem__, places), self._words(slots[places]), strict=True))
+        keys = self._slots.texts(slots)
+        order = keys.arg_sort()
+        return list(zip(keys.gather(order).to_list(), self._words(slots[order.to_numpy()]), strict=True))
 
     def _words(self, slots: Ints) -> list[bytes]:
         starts = np.empty(len(slots) + 1, np.int64)
@@ -189,19 +216,27 @@ class ColumnTiles:
             slots, self._keys, len(self._hops), self._kinds, valued, self.group.is_float, self._rows, self._tiles,
             starts, out,
         )  # fmt: skip
-        data, ends = out.tobytes(), (8 * starts).tolist()
-        return [data[start:end] for start, end in pairwise(ends)]
+        return words.cut(out, starts)
 
     def load(self, keys: Sequence[str], entities: Sequence[bytes]) -> None:
         self.settle()
         slots = self._slots.of(pl.Series(keys, dtype=pl.String), insert=True)
         self._widen()
-        words = np.frombuffer(b"".join(entities), np.int64)
-        self._grow(4 * len(words) + 64, 8 * len(words) + 64)
+        self._fill(slots, keys, entities)
+        self._fetched = self._slots.count
+
+    def _fill(self, slots: Ints, keys: Sequence[str], entities: Sequence[bytes]) -> None:
+        """Packed entities into the arrays of new keys."""
+        found, starts = words.joined(self._shape, keys, entities)
+        self._grow(*words.rooms(self._shape, found, starts))
         packing.unpack(
-            slots, self._keys, words, np.cumsum([0, *(len(data) // 8 for data in entities)])[:-1], self._kinds,
-            self.group.value is not None, self.group.is_float, self._hops, self._widths, *self._arrays(),
+            slots, self._keys, found, starts, self._kinds, self.group.value is not None, self.group.is_float,
+            self._hops, self._widths, *self._arrays(),
         )  # fmt: skip
+
+    def room(self) -> int:
+        rows, tiles = int(self._row_heads[CLASSES]), int(self._tile_heads[CLASSES])
+        return 24 * rows + 48 * tiles + int(self._keys.nbytes) + self._slots.room()
 
     def expire(self, before: int) -> list[str]:
         self.settle()
@@ -211,10 +246,12 @@ class ColumnTiles:
             return []
         gone, kept = self._slots.keys(old), np.flatnonzero(keys[:, kernels.LATEST] >= before)
         names, entities, dirty = self._slots.keys(kept), self._words(kept), keys[kept, kernels.DIRTY]
-        self._clear()
+        self.clear()
         if names:
             self.load(names, entities)
             self._keys[: len(dirty), kernels.DIRTY] = dirty
+            changed = np.flatnonzero(dirty)
+            self._changed[: len(changed)], self._changes = changed, len(changed)
         return gone
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -11,21 +11,16 @@ import polars as pl
 from saima.events import Event
 from saima.features.declaration import Source
 from saima.features.durations import milliseconds
-from saima.features.windows import Group
-from saima.features.windows.rows import select
 from saima.features.windows.where import predicate
 from saima.streams.aggregation import image
-from saima.streams.aggregation.columns import ColumnTiles, columnar
 from saima.streams.aggregation.definition import Definition
 from saima.streams.aggregation.intake import LATE, PLACE, Intake, Late
 from saima.streams.aggregation.plan import columns, plan
 from saima.streams.aggregation.readership import Readership
-from saima.streams.aggregation.rows import RowTiles
-from saima.streams.aggregation.tiles import Tiles, View, expiry
+from saima.streams.aggregation.tiles import View, expiry
 from saima.streams.engine import Change
 from saima.streams.lateness import BEGINNING, Clock
-
-Backend = Literal["rows", "columns"]
+from saima.streams.tiles import Backend, TileEngine
 
 META = "clocks"
 """Key of `changes` that holds the clocks, counters and readership."""
@@ -44,18 +39,15 @@ class Aggregation:
         self.plan = plan(definitions, sources)
         self.sources, self.backend = dict(sources), backend
         self.readership = Readership(name for name, one in self.plan.definitions.items() if one.tier == "eager")
-        self.tiles: dict[str, Tiles] = {}
-        for table, group in self.plan.groups.items():
-            eager = self.plan.tiers[table] == "eager"
-            self.tiles[table] = (
-                ColumnTiles(group) if backend == "columns" and eager and columnar(group) else RowTiles(group)
-            )
-        self._intakes = {name: self._intake(name) for name in {group.source for group in self.plan.groups.values()}}
         self.predicates = {
             table: predicate(sources[group.source], group.where, f"aggregates over '{group.source}'")
             for table, group in self.plan.groups.items()
             if group.where
         }
+        noted = [table for table, tier in self.plan.tiers.items() if tier != "eager"]
+        self._engine = TileEngine(self.plan.groups.values(), None, self.predicates, backend, noted)
+        self.tiles = self._engine.tiles
+        self._intakes = {name: self._intake(name) for name in self._engine.topics}
         self._views: dict[str, list[tuple[View, list[tuple[int, str]]]]] = {}
         self._gone: list[tuple[str, str]] = []
         self._expired = BEGINNING
@@ -85,30 +77,8 @@ class Aggregation:
 
     def _take(self, name: str, events: pl.DataFrame) -> pl.DataFrame:
         accepted, late = self._intakes[name].judge(events)
-        others = []
-        for group in (group for group in self.plan.groups.values() if group.source == name):
-            if direct(accepted, group):
-                times, seqs = (accepted.get_column(column).to_numpy() for column in ("time", "seq"))
-                values = None if group.value is None else accepted.get_column(group.value)
-                self.tiles[group.table].add_batch(accepted.get_column(group.key[0]), times, seqs, values)
-            else:
-                others.append(group)
-        if others:
-            self._select(accepted, others)
+        self._engine.process_batch(accepted, name)
         return late
-
-    def _select(self, accepted: pl.DataFrame, groups: Sequence[Group]) -> None:
-        """Add events whose keys, values or conditions are to be computed."""
-        selected = select(accepted, groups, self.predicates)
-        for group in groups:
-            key, value = f"{group.table}/key", f"{group.table}/value"
-            names = [key, value] if group.value is not None else [key]
-            found = selected
-            if any(selected.get_column(column).null_count() for column in names):
-                found = selected.drop_nulls(names)
-            times, seqs = (found.get_column(column).to_numpy() for column in ("time", "seq"))
-            values = None if group.value is None else found.get_column(value)
-            self.tiles[group.table].add_batch(found.get_column(key), times, seqs, values)
 
     def advance(self, watermark: int) -> list[Late]:
         """Drop keys that no read from the watermark on can see any more; time alone makes no output."""
@@ -219,13 +189,3 @@ class Aggregation:
         made.readership.resume(state["read"])
         made._expired = state["expired"]
         return made
-
-
-def direct(events: pl.DataFrame, group: Group) -> bool:
-    """Whether a frame's columns are a group's keys and values as they stand: nothing to cast, omit or judge."""
-    if group.where or len(group.key) > 1 or group.is_float:
-        return False
-    kinds = {group.key[0]: pl.String, "seq": pl.Int64, "time": pl.Int64}
-    if group.value is not None:
-        kinds[group.value] = pl.String if group.is_text else pl.Int64
-    return all(events.schema[name] == kind and not events.get_column(name).null_count() for name, kind in kinds.items())

@@ -65,6 +65,10 @@ class Merged:
         """Drop what is kept of a key: its closed tiles have changed, or it is gone."""
         self._kept.pop(key, None)
 
+    def clear(self) -> None:
+        """The same of all keys."""
+        self._kept.clear()
+
     def read(self, key: str, entity: Entity | None, q: int) -> list[Any]:
         """Values of the asks as of q; raises as `Reader.read` does."""
         values = [list(value) if isinstance(value, list) else value for value in self._empty]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from saima.features.windows.codec import FORMAT
 from saima.streams.aggregation.kernels import (
     DIGITS,
+    DIRTY,
     HEAD,
     LATEST,
     LEAST_VALUE,
@@ -64,6 +65,17 @@ def closed(keys: Ints, slot: Any, i: Any, tiles: Ints) -> Any:
 
 
 @kernel
+def mark(slots: Ints, keys: Ints, changed: Ints, count: Any) -> Any:
+    """Note slots whose entities change, each once; returns how many are noted."""
+    for i in range(len(slots)):
+        if keys[slots[i], DIRTY] == 0:
+            keys[slots[i], DIRTY] = 1
+            changed[count] = slots[i]
+            count += 1
+    return count
+
+
+@kernel
 def measure(
     slots: Ints, keys: Ints, columns: Any, per_row: Any, hops: Ints, widths: Ints, rows: Ints, tiles: Ints, out: Ints
 ) -> None:
@@ -93,13 +105,15 @@ def pack(
             out[head + level] = closed(keys, slot, level, tiles)
         at = head + 1 + levels
         first = keys[slot, ROWS + OFFSET] + keys[slot, ROWS + BEGIN]
-        for j in range(n):
-            out[at + j], out[at + n + j] = rows[first + j, 0], rows[first + j, 1]
-        at += 2 * n
         if valued:
             for j in range(n):
-                out[at + j] = plain(rows[first + j, 2], is_float)
-            at += n
+                out[at + j], out[at + n + j] = rows[first + j, 0], rows[first + j, 1]
+                out[at + 2 * n + j] = plain(rows[first + j, 2], is_float)
+            at += 3 * n
+        else:
+            for j in range(n):
+                out[at + j], out[at + n + j] = rows[first + j, 0], rows[first + j, 1]
+            at += 2 * n
         for level in range(levels):
             m, run = out[head + level], TILES + 4 * level
             first = keys[slot, run + OFFSET] + keys[slot, run + BEGIN]

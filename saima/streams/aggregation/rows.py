@@ -14,18 +14,24 @@ from saima.features.windows.component import Row
 from saima.features.windows.definition import Ask, Group
 from saima.features.windows.entity import Accumulator, Entity
 from saima.streams.aggregation.merging import Merged
+from saima.streams.aggregation.tiles import Fetch
 
 Ints = npt.NDArray[np.int64]
 
 NOTED = 256
 """Noted events of one key that are folded without being asked for."""
 
+EVENT, ENTITY = 160, 2000
+"""About how many bytes an event, and the rest of an entity, take as objects."""
+
 
 class RowTiles:
     """Tiles of one group, an entity a key."""
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: Group, fetch: Fetch | None = None) -> None:
         self.group = group
+        self._fetch = fetch
+        self._taken = 0
         self._accumulator = Accumulator(group)
         self._codec = Codec(group)
         self._views: list[Merged] = []
@@ -55,20 +61,36 @@ class RowTiles:
 
     def fold(self, key: str) -> Entity | None:
         """Fold what was noted of a key; its entity, None if it has no events."""
+        if key in self.noted and key not in self._entities:
+            self._load_stored([key])
         entity = self._entities.get(key)
         rows = self.noted.pop(key, None)
         if rows is not None:
+            self._taken += len(rows)
             if entity is None:
                 entity = self._entities[key] = Entity()
-            elif min(rows)[0] < entity.head:
+            elif entity.latest is not None and min(rows)[0] < entity.head:
                 self._forget(key)
             self._accumulator.add(entity, rows)
             self._changed.add(key)
         return entity
 
     def settle(self) -> None:
-        for key in list(self.noted):
+        noted = list(self.noted)
+        self._load_stored([key for key in noted if key not in self._entities])
+        for key in noted:
             self.fold(key)
+
+    def _load_stored(self, keys: Sequence[str]) -> None:
+        """Take in what is stored of keys that are not held; of what is not stored an empty entity, not asked for again."""
+        if self._fetch is not None and keys:
+            for key, data in zip(keys, self._fetch(keys), strict=True):
+                self._entities[key] = Entity() if data is None else self._unpacked(data)
+
+    def _unpacked(self, data: bytes) -> Entity:
+        entity = self._codec.unpack(data)
+        self._taken += len(entity.rows)
+        return entity
 
     def count(self) -> int:
         self.settle()
@@ -92,7 +114,18 @@ class RowTiles:
 
     def load(self, keys: Sequence[str], entities: Sequence[bytes]) -> None:
         for key, data in zip(keys, entities, strict=True):
-            self._entities[key] = self._codec.unpack(data)
+            self._entities[key] = self._unpacked(data)
+
+    def room(self) -> int:
+        return EVENT * self._taken + ENTITY * len(self._entities)
+
+    def clear(self) -> None:
+        self._entities.clear()
+        self._changed.clear()
+        self.noted.clear()
+        self._taken = 0
+        for view in self._views:
+            view.clear()
 
     def expire(self, before: int) -> list[str]:
         self.settle()

@@ -18,6 +18,9 @@ Bytes = npt.NDArray[np.uint8]
 INLINE = 16
 """Keys of so many bytes are compared inside the table; longer ones in the text beside it."""
 
+FEW = 64
+"""Texts up to which the call of a kernel costs more than a loop."""
+
 
 class Slots:
     """Numbers 0, 1, 2, ... of keys in order of their first appearance.
@@ -54,13 +57,24 @@ class Slots:
 
     def keys(self, slots: Ints) -> list[str]:
         """Texts of slots."""
-        text, starts, ends = self._text.tobytes(), self._ends[slots].tolist(), self._ends[slots + 1].tolist()
-        return [text[start:end].decode() for start, end in zip(starts, ends, strict=True)]
+        if len(slots) > FEW:
+            return self.texts(slots).to_list()
+        starts, ends = self._ends[slots].tolist(), self._ends[slots + 1].tolist()
+        return [self._text[start:end].tobytes().decode() for start, end in zip(starts, ends, strict=True)]
 
-    def texts(self) -> pl.Series:
-        """Texts of all slots, in their order."""
-        ends, text = pa.py_buffer(self._ends[: self.count + 1].tobytes()), pa.py_buffer(self._text.tobytes())
-        return pl.Series("key", pa.LargeStringArray.from_buffers(self.count, ends, text), dtype=pl.String)
+    def texts(self, slots: Ints | None = None) -> pl.Series:
+        """Texts of slots, of all in their order if none are named."""
+        slots = np.arange(self.count) if slots is None else slots
+        offsets = np.zeros(len(slots) + 1, np.int64)
+        np.cumsum(self._ends[slots + 1] - self._ends[slots], out=offsets[1:])
+        data = np.empty(int(offsets[-1]), np.uint8)
+        gather(slots, self._ends, self._text, offsets, data)
+        found = pa.LargeStringArray.from_buffers(len(slots), pa.py_buffer(offsets), pa.py_buffer(data))
+        return pl.Series("key", found, dtype=pl.String)
+
+    def room(self) -> int:
+        """Bytes that the table and the texts take."""
+        return int(self._table.nbytes + self._ends.nbytes + self._text.nbytes)
 
     def _single(self, key: str, *, insert: bool) -> int:
         data = key.encode()
@@ -175,6 +189,15 @@ def equal(data: Bytes, low: int, size: int, text: Bytes, start: int, end: int) -
     for j in range(INLINE, size):
         same = same and data[low + j] == text[start + j]
     return same
+
+
+@numba.njit(cache=True, nogil=True)
+def gather(slots: Ints, ends: Ints, text: Bytes, offsets: Ints, data: Bytes) -> None:
+    """Copy the texts of slots to their offsets."""
+    for i in range(len(slots)):
+        start, at = ends[slots[i]], offsets[i]
+        for j in range(offsets[i + 1] - at):
+            data[at + j] = text[start + j]
 
 
 @numba.njit(cache=True, nogil=True)

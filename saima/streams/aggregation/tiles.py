@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +13,9 @@ from saima.features.windows.component import Row
 from saima.features.windows.definition import Ask, Group
 
 Ints = npt.NDArray[np.int64]
+
+Fetch = Callable[[Sequence[str]], Sequence[bytes | None]]
+"""Packed entities that a store holds of keys, None where there is none."""
 
 
 class View(Protocol):
@@ -31,7 +34,10 @@ class View(Protocol):
 
 
 class Tiles(Protocol):
-    """Tiles of one group: in every backend equal events give equal packed entities and equal reads, bit for bit."""
+    """Tiles of one group: in every backend equal events give equal packed entities and equal reads, bit for bit.
+
+    With a `Fetch`, keys that are not held are fetched before the first event is added to them; reads see what is held.
+    """
 
     group: Group
 
@@ -56,7 +62,7 @@ class Tiles(Protocol):
         ...
 
     def pack(self, *, changed: bool) -> list[tuple[str, bytes]]:
-        """Packed entities by key: all, or those that changed since the last call with `changed`."""
+        """Packed entities: all, or, ordered by key, those that changed since the last call with `changed`."""
         ...
 
     def load(self, keys: Sequence[str], entities: Sequence[bytes]) -> None:
@@ -65,6 +71,14 @@ class Tiles(Protocol):
 
     def expire(self, before: int) -> list[str]:
         """Drop the keys whose newest event lies before a time; returns them."""
+        ...
+
+    def room(self) -> int:
+        """About how many bytes all that is held takes."""
+        ...
+
+    def clear(self) -> None:
+        """Drop all that is held, changed or not."""
         ...
 
     def __len__(self) -> int:
