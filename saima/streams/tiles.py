@@ -50,9 +50,9 @@ class TileEngine:
         capacity: int = CAPACITY,
     ) -> None:
         self.groups = {group.table: group for group in groups}
-        self._predicates = dict(predicates or {})
+        self.predicates = dict(predicates or {})
         for group in self.groups.values():
-            if group.where and group.table not in self._predicates:
+            if group.where and group.table not in self.predicates:
                 raise ValueError(f"{group.table}: no compiled condition for where '{group.where}'")
         self._capacity = capacity
         self.tiles: dict[str, Tiles] = {
@@ -78,7 +78,7 @@ class TileEngine:
                 self._add(group, frame, group.key[0], group.value)
         if not computed:
             return
-        selected = select(frame, computed, self._predicates)
+        selected = select(frame, computed, self.predicates)
         for group in computed:
             key, value = f"{group.table}/key", None if group.value is None else f"{group.table}/value"
             names = [name for name in (key, value) if name is not None and selected.get_column(name).has_nulls()]
@@ -114,7 +114,7 @@ class TileEngine:
             if sum(rooms.values()) <= self._capacity:
                 return
             self.tiles[table].clear()
-            rooms[table] = 0
+            rooms[table] = self.tiles[table].room()
 
     def forget(self) -> None:
         """Drop all that is held, so that it is loaded again; for a commit that did not happen."""
@@ -136,7 +136,7 @@ class TileEngine:
 
     def _build(self, group: Group, frame: pl.DataFrame) -> list[Change]:
         key, time = f"{group.table}/key", pl.col("time")
-        selected = select(frame, [group], self._predicates)
+        selected = select(frame, [group], self.predicates)
         if group.value is not None:
             selected = selected.filter(pl.col(f"{group.table}/value").is_not_null())
         rows = by_key(selected.filter(time >= time.max().over(key) - group.reach), group)

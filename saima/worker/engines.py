@@ -14,6 +14,7 @@ from saima.features.lookups import RowSource
 from saima.features.windows import Group
 from saima.stores.interfaces import OnlineRead, OnlineStore
 from saima.streams import few
+from saima.streams.aggregation.compiled import compile_kernels
 from saima.streams.dedup import TABLE as SEEN
 from saima.streams.dedup import Seen
 from saima.streams.held import Change
@@ -35,6 +36,7 @@ class Engines:
     """Windows, latest-value tables, joins, rules and sessions of all algorithms, and the intake before them."""
 
     def __init__(self, catalog: Catalog, online: OnlineStore, sessions: Mapping[str, Linking]) -> None:
+        compile_kernels()
         self._online = online
         self.intake = Intake(catalog.topics, catalog.lateness, catalog.declarations, Seen())
         self._tiles = TileEngine(catalog.groups.values(), self._load, catalog.predicates)
@@ -111,9 +113,20 @@ class Engines:
             self._tiles.process_few(columns, topic)
             self._rows.process_few(columns, topic)
             return
-        frame = pl.DataFrame(table)
+        frame = pl.DataFrame(table.select(self._columns(topic, table)))
         self._tiles.process_batch(frame, topic)
         self._rows.process_batch(frame, topic)
+
+    def _columns(self, topic: str, table: pa.Table) -> list[str]:
+        """Columns that windows and rows of a topic are made of: the others are not worth their conversion."""
+        names = {"time", "seq", "offset"}
+        for one in self._wanted[topic]:
+            if isinstance(one, RowSource):
+                return list(table.column_names)
+            predicate = self._tiles.predicates.get(one.table)
+            names |= {*one.key, *([one.value] if one.value is not None else [])}
+            names |= set() if predicate is None else set(predicate.meta.root_names())
+        return [name for name in table.column_names if name in names]
 
     def _load(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
         with self._online.read() as read:

@@ -82,7 +82,7 @@ class RowTiles:
             self.fold(key)
 
     def _load_stored(self, keys: Sequence[str]) -> None:
-        """Take in what is stored of keys that are not held; of what is not stored an empty entity, not asked for again."""
+        """Take in what is stored of keys that are not held, and remember that there is nothing of the others."""
         if self._fetch is not None and keys:
             for key, data in zip(keys, self._fetch(keys), strict=True):
                 self._entities[key] = Entity() if data is None else self._unpacked(data)
