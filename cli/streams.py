@@ -22,4 +22,4 @@ def explain(algorithms: tuple[str, ...]) -> None:
     declarations = {name: loaded.declaration for name, loaded in load_all(algorithms).items()}
     sources = {name: source for declaration in declarations.values() for name, source in declaration.sources.items()}
     found = [one for name, declaration in sorted(declarations.items()) for one in definitions(name, declaration)]
-    click.echo("\n".join(text(plan(found, sources))))
+    click.echo("\n".join(text(plan(found, sources, across=False))))

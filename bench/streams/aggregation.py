@@ -14,7 +14,7 @@ from workload import HOUR, START, purchases, timed
 
 from saima.events import Event
 from saima.features.declaration import Source
-from saima.streams.aggregation.canonical import canonical
+from saima.features.windows.canonical import canonical
 from saima.streams.aggregation.definition import Definition
 from saima.streams.aggregation.engine import Aggregation
 from saima.streams.aggregation.tumbling import Tumbling, TumblingDefinition

@@ -69,6 +69,9 @@ def _plain_zero(value: Any) -> Any:
     return "0" if value == 0 and type(value) is int else value
 
 
+Tier = Literal["eager", "on_read", "batch"]
+
+
 class Aggregate(Strict):
     """Windows over a source's events by key."""
 
@@ -85,6 +88,12 @@ class Aggregate(Strict):
     )
     k: int = Field(10, ge=1)
     side: Literal["request", "user", "item"] = "request"
+    tier: Tier = Field(
+        "eager",
+        exclude=True,
+        description="When it is computed: eager: with every event; on_read: the same, and nobody need read it; batch: "
+        "over history alone, and missing online. No part of the digest.",
+    )
 
 
 class Vocabulary(Strict):

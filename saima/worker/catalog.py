@@ -14,7 +14,8 @@ from saima.features import load
 from saima.features.declaration import Declaration
 from saima.features.durations import milliseconds
 from saima.features.lookups import RowSource, row_sources
-from saima.features.windows import Group, groups
+from saima.features.windows import Group
+from saima.features.windows.grouping import streamed
 from saima.features.windows.where import predicates
 from saima.recordings import topics
 
@@ -57,7 +58,7 @@ def catalog(declarations: Mapping[str, Declaration]) -> Catalog:
             owners.setdefault(topic, name)
             bound = milliseconds(declaration.sources[topic].lateness)
             result.lateness[topic] = max(bound, result.lateness.get(topic, 0))
-        for group in groups(declaration):
+        for group in streamed(declaration):
             result.groups[group.table] = group
         result.predicates.update(predicates(declaration))
         for source in row_sources(declaration):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -23,6 +24,24 @@ LISTS = frozenset({"first_k", "last_k", "top_k"})
 FLOATS = ("float32", "float64")
 MEASURES = NUMERIC | LISTS | frozenset({"count", "first", "last", "distinct", "histogram", "approx_distinct"})
 """Every measure a window can have, beside `quantile_1` to `quantile_99`."""
+
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "count": ("count",),
+    "sum": ("sum",),
+    "mean": ("count", "sum"),
+    "min": ("min",),
+    "max": ("max",),
+    "variance": ("count", "sum", "squares"),
+    "first": ("oldest",),
+    "last": ("newest",),
+    "first_k": ("oldest",),
+    "last_k": ("newest",),
+    "top_k": ("greatest",),
+    "distinct": ("tally",),
+    "histogram": ("tally",),
+    "approx_distinct": ("registers",),
+}
+"""Components that each measure reads (a quantile reads `buckets`, a float's variance `squares` alone)."""
 
 _QUANTILE = re.compile(r"quantile_([1-9]\d?)")
 _DECIMAL = re.compile(r"decimal\((\d+)\)")
@@ -82,7 +101,7 @@ class Group:
 
     The hops of its windows divide one another. `dtype` is the value's declared type (None: events are counted),
     `k` the longest list, `error` that of its sketches, `keep` how many ms behind a key's newest event every event is
-    kept.
+    kept. What is not `streamed` is computed over history alone: its table is never in the online store.
     """
 
     source: str
@@ -96,16 +115,29 @@ class Group:
     lateness: int
     head: int = field(default=HEAD)
     error: float | None = None
+    streamed: bool = True
 
     @cached_property
     def table(self) -> str:
-        """Name of the group's table in the online store; equal definitions share it."""
+        """Name of the group's table in the online store: groups of equal state share it, whatever they are read for."""
         parts = [
-            self.source, self.key, self.value, self.dtype, self.where, self.k, self.lateness, self.head,
-            [(w.width, w.hop) for w in self.windows], sorted(self.measures),
-            *([] if self.error is None else [self.error]),
+            self.source, self.key, self.value, self.dtype, self.where, self.keep, self.slide, self.hops, self.widths,
+            self.layout,
         ]  # fmt: skip
-        return f"tile/{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
+        return f"{'tile' if self.streamed else 'history'}/{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
+
+    @cached_property
+    def layout(self) -> list[tuple[str, float]]:
+        """Components of a tile, each with the length of its list or the error of its sketch, 0 without."""
+        names = {"count", *(name for measure in self.measures for name in needs(measure, self))}
+        lengths = {
+            "oldest": self.k if "first_k" in self.measures else 1,
+            "newest": self.k if "last_k" in self.measures else 1,
+            "greatest": self.k,
+            "registers": self.error or 0,
+            "buckets": self.error or 0,
+        }
+        return sorted((name, lengths.get(name, 0)) for name in names)
 
     @cached_property
     def slide(self) -> int:
@@ -150,6 +182,13 @@ class Group:
     @property
     def is_float(self) -> bool:
         return self.dtype in FLOATS
+
+
+def needs(measure: str, group: Group) -> tuple[str, ...]:
+    """Components that a measure reads of a group."""
+    if percent(measure) is not None:
+        return ("buckets",)
+    return ("squares",) if measure == "variance" and group.is_float else NEEDS[measure]
 
 
 @dataclass(frozen=True)

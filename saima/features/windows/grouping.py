@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from saima.errors import DeclarationError, suggest
 from saima.features.declaration import Aggregate, Declaration
 from saima.features.durations import milliseconds
+from saima.features.syntax import ExpressionError
+from saima.features.windows.canonical import canonical
 from saima.features.windows.definition import (
     ADDITIVE,
     FLOATS,
@@ -102,6 +104,11 @@ def groups(declaration: Declaration) -> list[Group]:
     return [found[table] for table in sorted(found)]
 
 
+def streamed(declaration: Declaration) -> list[Group]:
+    """Those of them that the stream computes."""
+    return [group for group in groups(declaration) if group.streamed]
+
+
 def _windows(name: str, aggregate: Aggregate) -> list[Window]:
     try:
         return [window(text, aggregate.hop) for text in aggregate.windows]
@@ -110,7 +117,16 @@ def _windows(name: str, aggregate: Aggregate) -> list[Window]:
 
 
 def _family(aggregate: Aggregate) -> tuple[object, ...]:
-    return aggregate.source, _key(aggregate), aggregate.value, (aggregate.where or "").strip() or None
+    return aggregate.source, _key(aggregate), aggregate.value, _where(aggregate), aggregate.tier == "batch"
+
+
+def _where(aggregate: Aggregate) -> str | None:
+    """The condition in canonical form; one that cannot be read is refused where it is compiled."""
+    text = (aggregate.where or "").strip()
+    try:
+        return canonical(text) if text else None
+    except ExpressionError:
+        return text
 
 
 def _key(aggregate: Aggregate) -> tuple[str, ...]:
@@ -142,12 +158,13 @@ def _groups(declaration: Declaration, members: list[str], parsed: dict[str, list
             key=_key(first),
             value=first.value,
             dtype=dtype,
-            where=(first.where or "").strip() or None,
+            where=_where(first),
             windows=tuple(w for w in ordered if w.hop in chain or (w.hop == 0 and place == 0)),
             measures=frozenset(m for a in aggregates for m in a.measures),
             k=max(a.k for a in aggregates),
             lateness=milliseconds(source.lateness),
             error=min((a.error for a in aggregates if a.error is not None), default=None),
+            streamed=first.tier != "batch",
         )
         for place, chain in enumerate(parts)
     ]

@@ -21,32 +21,6 @@ class WindowOverflow(SaimaError, OverflowError):
     """A total of int64 values that does not fit int64."""
 
 
-NEEDS: Mapping[str, tuple[str, ...]] = {
-    "count": ("count",),
-    "sum": ("sum",),
-    "mean": ("count", "sum"),
-    "min": ("min",),
-    "max": ("max",),
-    "variance": ("count", "sum", "squares"),
-    "first": ("oldest",),
-    "last": ("newest",),
-    "first_k": ("oldest",),
-    "last_k": ("newest",),
-    "top_k": ("greatest",),
-    "distinct": ("tally",),
-    "histogram": ("tally",),
-    "approx_distinct": ("registers",),
-}
-"""Components that each measure reads (a quantile reads `buckets`, a float's variance `squares` alone)."""
-
-
-def needs(measure: str, group: Group) -> tuple[str, ...]:
-    """Components that a measure reads of a group."""
-    if percent(measure) is not None:
-        return ("buckets",)
-    return ("squares",) if measure == "variance" and group.is_float else NEEDS[measure]
-
-
 def components(group: Group) -> dict[str, Component]:
     """The components that a group's measures need, by name, in packed order."""
     measures = group.measures

@@ -10,8 +10,8 @@ from typing import Any
 from saima.errors import SaimaError
 from saima.features.windows.codec import Codec, Packed
 from saima.features.windows.component import ByValue, Row
-from saima.features.windows.definition import Ask, Group, Window
-from saima.features.windows.measure import empty, needs, result
+from saima.features.windows.definition import Ask, Group, Window, needs
+from saima.features.windows.measure import empty, result
 
 DRILL = os.environ.get("SAIMA_FAULT") == "parity"
 """Drill, read once at start: the online read leaves out the first hop of 6 h windows, and parity must find it."""

@@ -12,8 +12,8 @@ import polars as pl
 
 from saima.features.operators.identity import farmhash
 from saima.features.windows.component import Row
-from saima.features.windows.definition import Ask, Group, percent
-from saima.features.windows.measure import components, needs, result
+from saima.features.windows.definition import Ask, Group, needs, percent
+from saima.features.windows.measure import components, result
 from saima.features.windows.sketches import buckets, distinct, precision_of, quantile, registers, resolution_of
 
 Ints = npt.NDArray[np.int64]

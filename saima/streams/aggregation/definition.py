@@ -7,16 +7,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from saima.errors import DeclarationError
-from saima.features.declaration import Declaration
+from saima.features.declaration import Declaration, Tier
 from saima.features.syntax import ExpressionError
 from saima.features.windows import window
-from saima.streams.aggregation.canonical import canonical
-
-Tier = Literal["eager", "on_read", "batch"]
-"""When it is computed: with every event; when someone reads or state is committed; by the batch path alone."""
+from saima.features.windows.canonical import canonical
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ def from_document(found: Mapping[str, Any]) -> Definition:
 
 
 def definitions(algorithm: str, declaration: Declaration, tiers: Mapping[str, Tier] | None = None) -> list[Definition]:
-    """The aggregates of a declaration, named `<algorithm>.<aggregate>`; `tiers` by aggregate, eager unless said.
+    """The aggregates of a declaration, named `<algorithm>.<aggregate>`; `tiers` by aggregate, as declared unless said.
 
     Raises DeclarationError for a window or a condition that cannot be read.
     """
@@ -79,7 +76,7 @@ def definitions(algorithm: str, declaration: Declaration, tiers: Mapping[str, Ti
                 name=f"{algorithm}.{name}", source=aggregate.source, key=key, value=aggregate.value, where=where,
                 measures=tuple(aggregate.measures), windows=tuple((w.width, w.hop) for w in windows),
                 texts=tuple(aggregate.windows), k=aggregate.k, exact=aggregate.exact, error=aggregate.error,
-                tier=(tiers or {}).get(name, "eager"),
+                tier=(tiers or {}).get(name, aggregate.tier),
             )
         )  # fmt: skip
     return found

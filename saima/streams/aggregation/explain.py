@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from itertools import permutations
 
 from saima.features.windows import Group
+from saima.features.windows.canonical import conjuncts
 from saima.features.windows.measure import components
-from saima.streams.aggregation.canonical import conjuncts
 from saima.streams.aggregation.columns import columnar
 from saima.streams.aggregation.definition import Definition
-from saima.streams.aggregation.plan import Plan
+from saima.streams.aggregation.plan import Plan, algorithm_of
 
 UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms"))
 
@@ -36,6 +36,7 @@ def state(plan: Plan, table: str) -> list[str]:
         for digest, answers in plan.answers.items()
         if any(answer.table == table for answer in answers)
         for name in plan.same[digest]
+        if plan.across or algorithm_of(plan.definitions[name]) in plan.owners[table]
     ]
     kept = ", ".join(components(group))
     levels = ", ".join(

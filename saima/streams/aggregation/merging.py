@@ -13,9 +13,9 @@ from typing import Any
 
 from saima.features.windows import BehindHead
 from saima.features.windows.component import ByValue, Row
-from saima.features.windows.definition import Ask, Group, Window
+from saima.features.windows.definition import Ask, Group, Window, needs
 from saima.features.windows.entity import Entity
-from saima.features.windows.measure import components, empty, needs, result
+from saima.features.windows.measure import components, empty, result
 from saima.features.windows.totals import FloatSum, Moments
 
 

@@ -12,8 +12,8 @@ import polars as pl
 
 from saima.features.windows.columns import entries
 from saima.features.windows.component import Row
-from saima.features.windows.definition import Group
-from saima.features.windows.measure import WindowOverflow, components, needs, result
+from saima.features.windows.definition import Group, needs
+from saima.features.windows.measure import WindowOverflow, components, result
 from saima.streams.aggregation.columns import columnar
 from saima.streams.aggregation.kernels import COUNT, GREATEST_VALUE, HIGH, LEAST_VALUE, LOW, accumulate
 from saima.streams.aggregation.packing import floats_of, ordered

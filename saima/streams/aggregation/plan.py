@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from saima.errors import SaimaError
-from saima.features.declaration import Aggregate, Declaration, Request, Source
+from saima.features.declaration import Aggregate, Declaration, Request, Source, Tier
 from saima.features.windows import Ask, Group, reads
 from saima.features.windows.definition import ADDITIVE, FLOATS
 from saima.features.windows.grouping import check
-from saima.streams.aggregation.definition import Definition, Tier
+from saima.streams.aggregation.definition import Definition
 
 TIERS: tuple[Tier, ...] = ("eager", "on_read", "batch")
 
@@ -38,10 +38,13 @@ class Plan:
     """Groups by table with the tier of their most eager reader; answers and column names by definition."""
 
     definitions: dict[str, Definition]
+    across: bool = True
     groups: dict[str, Group] = field(default_factory=dict)
     tiers: dict[str, Tier] = field(default_factory=dict)
     answers: dict[str, tuple[Answer, ...]] = field(default_factory=dict)
     """By digest."""
+    owners: dict[str, set[str]] = field(default_factory=dict)
+    """Algorithms that read a group, by table."""
 
     def __post_init__(self) -> None:
         self.same: dict[str, list[str]] = {}
@@ -63,20 +66,30 @@ class Plan:
         return found
 
 
-def plan(found: Iterable[Definition], sources: Mapping[str, Source]) -> Plan:
-    """Merge definitions over their sources. Raises DeclarationError for what cannot be computed."""
-    result = Plan({definition.name: definition for definition in found})
+def plan(found: Iterable[Definition], sources: Mapping[str, Source], *, across: bool = True) -> Plan:
+    """Merge definitions over their sources. Raises DeclarationError for what cannot be computed.
+
+    across: also of several algorithms; without it these share equal states alone, as in the worker, where an algorithm
+    that comes or goes leaves the tables of others as they are.
+    """
+    result = Plan({definition.name: definition for definition in found}, across)
     families: dict[tuple[object, ...], dict[str, Definition]] = {}
     tiers: dict[str, Tier] = {}
     for definition in result.definitions.values():
         _check(definition, sources)
         if definition.tier == "batch":
             continue
-        families.setdefault(family(definition, sources), {}).setdefault(definition.digest, definition)
+        algorithm = "" if across else algorithm_of(definition)
+        families.setdefault((*family(definition, sources), algorithm), {}).setdefault(definition.digest, definition)
         tiers[definition.digest] = min(tiers.get(definition.digest, "batch"), definition.tier, key=TIERS.index)
     for members in families.values():
         _share(result, members, sources, tiers)
     return result
+
+
+def algorithm_of(definition: Definition) -> str:
+    """The algorithm whose definition it is."""
+    return definition.name.partition(".")[0]
 
 
 def _check(definition: Definition, sources: Mapping[str, Source]) -> None:
@@ -110,6 +123,7 @@ def _share(
     for read in reads(merged):
         table, digest = read.group.table, read.aggregate.partition("/")[0]
         result.groups[table] = read.group
+        result.owners.setdefault(table, set()).add(algorithm_of(members[digest]))
         result.tiers[table] = min(result.tiers.get(table, "batch"), tiers[digest], key=TIERS.index)
         result.answers[digest] = _joined(result.answers.get(digest, ()), Answer(table, read.asks))
 

@@ -311,3 +311,18 @@ def test_windows_that_nothing_has_happened_in_are_empty_and_not_absent(home: Hom
     assert extraction.degraded == []
     assert extraction.features["rarely"].to_list() == [0]
     worker.close()
+
+
+def test_an_aggregate_of_tier_batch_is_not_computed_and_missing_online(home: Home) -> None:
+    file = home.algorithms / "shop" / "algorithm.yaml"
+    file.write_text(file.read_text().replace("windows: [1h, 6h]}", "windows: [1h, 6h], tier: batch}"))
+    worker = Worker(home.settings)
+    home.append("viewed", home.view("a", B, "s0", 7))
+    settle(worker)
+    assert not worker.catalog.groups
+    extractor = Extractor(load(home.algorithms / "shop"), open_online(0, home.settings))
+    extraction = extractor.extract({"shop": "s0", "item": "i"}, None, None, B + 2 * MINUTE)
+    assert list(extraction.degraded) == ["views"]
+    assert extraction.features["mean_6h"].to_list() == [None]
+    assert extraction.features["last_seconds"].to_list() == [7.0]
+    worker.close()

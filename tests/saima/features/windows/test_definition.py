@@ -10,6 +10,7 @@ from saima.errors import DeclarationError
 from saima.features.declaration import Declaration
 from saima.features.windows import groups, reads
 from saima.features.windows.definition import DAY, HOUR, MINUTE, window
+from saima.features.windows.grouping import streamed
 from saima.features.windows.where import predicate, predicates
 
 BASE: dict[str, Any] = {"from": "seen", "key": "a", "value": "n", "measures": ["sum"], "windows": ["1h"]}
@@ -56,15 +57,40 @@ def test_the_order_of_a_composite_key_and_the_units_of_a_window_do_not_matter() 
     [
         {"key": "b"},
         {"windows": ["2h"]},
-        {"measures": ["mean"]},
+        {"measures": ["max"]},
         {"hop": "10m"},
         {"where": "n > 1"},
-        {"k": 3},
-        {"error": 0.1},
+        {"measures": ["last_k"]},
     ],
 )
 def test_another_definition_has_another_table(change: dict[str, Any]) -> None:
     assert groups(declare(one={}))[0].table != groups(declare(one=change))[0].table
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ({"measures": ["sum"]}, {"measures": ["mean", "count"]}),
+        ({"windows": ["6h"]}, {"windows": ["1h", "6h"]}),
+        ({"where": "n > 1 and b == 'x'"}, {"where": "(b == 'x') and 1.0 < n"}),
+        ({"measures": ["sum"], "k": 3}, {"measures": ["sum"], "error": 0.1}),
+        ({"measures": ["last"], "k": 3}, {"measures": ["last"], "k": 5}),
+    ],
+)
+def test_definitions_of_equal_state_share_a_table(one: dict[str, Any], two: dict[str, Any]) -> None:
+    assert groups(declare(one=one))[0].table == groups(declare(one=two))[0].table
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ({"measures": ["last_k"], "k": 3}, {"measures": ["last_k"], "k": 5}),
+        ({"measures": ["quantile_5"], "error": 0.1}, {"measures": ["quantile_5"], "error": 0.2}),
+        ({"measures": ["first"]}, {"measures": ["first_k"]}),
+    ],
+)
+def test_what_a_state_keeps_is_part_of_its_name(one: dict[str, Any], two: dict[str, Any]) -> None:
+    assert groups(declare(one=one))[0].table != groups(declare(one=two))[0].table
 
 
 def test_hops_that_do_not_divide_one_another_are_kept_apart() -> None:
@@ -116,3 +142,18 @@ def test_conditions_are_compiled_by_table() -> None:
         predicate(source, "nn > 1", "aggregates.one")
     with pytest.raises(DeclarationError, match="is int64; a condition is true or false"):
         predicate(source, "n + 1", "aggregates.one")
+
+
+def test_what_is_of_tier_batch_is_not_streamed_and_widens_nothing_that_is() -> None:
+    declared = declare(
+        one={}, two={"measures": ["max"], "windows": ["24h"], "tier": "batch"}, three={"tier": "on_read"}
+    )
+    kept = streamed(declared)
+    assert [group.table for group in kept] == [group.table for group in groups(declare(one={}))]
+    assert {group.table for group in groups(declared)} - {kept[0].table} == {
+        read.group.table for read in reads(declared) if read.aggregate == "two"
+    }
+    assert streamed(declare(one={"tier": "batch"})) == []
+    assert (
+        declared.model_dump() == declare(one={}, two={"measures": ["max"], "windows": ["24h"]}, three={}).model_dump()
+    )

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 
 from saima.errors import DeclarationError, SaimaError, StoreError
 from saima.events import Event
-from saima.features.declaration import Declaration
-from saima.streams.aggregation.definition import Tier, definitions
+from saima.features.declaration import Declaration, Tier
+from saima.streams.aggregation.definition import definitions
 from saima.streams.aggregation.engine import META, Aggregation, Backend
 from saima.streams.aggregation.plan import NotStreamed
 from saima.streams.aggregation.rows import RowTiles

@@ -8,7 +8,7 @@ import pytest
 
 from saima.errors import DeclarationError
 from saima.features.declaration import Declaration
-from saima.streams.aggregation.canonical import canonical, conjuncts
+from saima.features.windows.canonical import canonical, conjuncts
 from saima.streams.aggregation.definition import Definition, definitions, from_document
 from saima.streams.aggregation.explain import explain, subsets
 from saima.streams.aggregation.plan import Plan, plan
@@ -139,3 +139,20 @@ def test_the_explanation_names_what_is_shared_equal_and_a_part() -> None:
     assert set(subsets(made)) == {("x.c", "x.a"), ("x.d", "x.a"), ("x.d", "x.c")}
     assert any("keeps count, sum of v" in line for line in lines)
     assert conjuncts("v > 1 and t == 'x'") > conjuncts("1 < v")
+
+
+def test_apart_algorithms_share_equal_states_alone() -> None:
+    """Whatever an algorithm declares beside, the tables of another stay the same."""
+    wide = declared(day={"windows": ["1h", "24h"]})
+    every = [
+        *definitions("shop", wide),
+        *definitions("other", declared(hour={"measures": ["mean"]})),
+        *definitions("third", declared(hour={"windows": ["60m"]})),
+    ]
+    together, apart = plan(every, wide.sources), plan(every, wide.sources, across=False)
+    assert (len(together.groups), len(apart.groups)) == (1, 2)
+    assert set(plan(every[1:], wide.sources, across=False).groups) < set(apart.groups)
+    assert sorted(map(sorted, apart.owners.values())) == [["other", "third"], ["shop"]]
+    lines = "\n".join(explain(apart))
+    assert "read by 2" in lines
+    assert "read by 1" in lines
