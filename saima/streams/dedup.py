@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from xxhash import xxh3_128_digest
 
+from saima.streams import identities as at
 from saima.streams.lateness import BEGINNING
 
 TABLE = "seen"
 CHUNK = 1024
-_ROW = struct.Struct("<16sqq")
 
+_SMALLEST = 4096
+_NEWEST = "newest"
 
-class _Run:
-    """Packed rows of CHUNK offsets (digest, time, offset), their greatest time and their number."""
-
-    __slots__ = ("newest", "rows")
-
-    def __init__(self, rows: bytes = b"") -> None:
-        self.rows = bytearray(rows)
-        self.newest = max((time for _, time, _ in _ROW.iter_unpack(rows)), default=BEGINNING)
-
-    def add(self, digest: bytes, time: int, offset: int) -> None:
-        self.rows += _ROW.pack(digest, time, offset)
-        if time > self.newest:
-            self.newest = time
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 class Seen:
@@ -35,68 +29,103 @@ class Seen:
     Within one topic, an id whose first event is not older than the horizon (against the newest event before this
     one) is a duplicate. Memory is bounded by the runs; the ids that left it before their time at the
     last `changes` are counted in `forgotten`.
-    State is kept per run of offsets, so it depends on the offsets alone and never on how they were batched.
+    State is kept per run of offsets, and the newest time beside them (a duplicate may have had it, or a row that has
+    left), so it depends on the offsets alone and never on how they were batched.
     """
 
     def __init__(self, horizon: int = 86_400_000, chunks: int = 1024) -> None:
         self._horizon = horizon
         self._chunks = chunks
-        self._ids: dict[bytes, tuple[int, int]] = {}
-        self._runs: dict[int, _Run] = {}
+        self._rows: Ints = np.empty((_SMALLEST, at.WORDS), np.int64)
+        self._table: Ints = np.zeros(2 * _SMALLEST, np.int64)
+        self._state: Ints = np.array([0, 0, 0, 0, BEGINNING], np.int64)
         self._dirty: dict[int, None] = {}
-        self._newest = BEGINNING
+        self._noted = BEGINNING
         self.forgotten = 0
 
     def judge(self, topic: str, ids: Sequence[str], times: Sequence[int], offsets: Sequence[int]) -> list[bool]:
         """Verdict per row (True: duplicate); remembers the first of each id. Calls come in order of offsets."""
         prefix = topic.encode() + b"\0"
-        verdicts = []
-        seen = self._ids
-        for identity, time, offset in zip(ids, times, offsets, strict=True):
-            digest = xxh3_128_digest(prefix + identity.encode())
-            known = seen.get(digest)
-            run = offset // CHUNK
-            oldest = self._newest - self._horizon
-            if time > self._newest:
-                self._newest = time
-            if known is not None and known[0] >= oldest and known[1] // CHUNK > run - self._chunks:
-                verdicts.append(True)
-                continue
-            verdicts.append(False)
-            seen[digest] = (time, offset)
-            held = self._runs.get(run)
-            if held is None:
-                held = self._runs[run] = _Run()
-            held.add(digest, time, offset)
-            self._dirty[run] = None
+        texts = [prefix + identity.encode() for identity in ids]
+        verdicts: list[bool] = self._judge(texts, np.array(times, np.int64), np.array(offsets, np.int64)).tolist()
         return verdicts
+
+    def judge_column(self, topic: str, ids: pa.ChunkedArray, times: Ints, offsets: Ints) -> Bools:
+        """The same for columns without nulls; ids are strings."""
+        texts = pc.binary_join_element_wise(topic.encode() + b"\0", ids.cast(pa.binary()), b"")
+        return self._judge(texts.to_pylist(), times, offsets)
 
     def changes(self) -> list[tuple[str, bytes | None]]:
         """Packed runs that changed since the last call; None deletes one that is out of the horizon."""
-        last = max(self._runs, default=0)
+        head, end, newest = (int(self._state[which]) for which in (at.HEAD, at.END, at.NEWEST))
         self.forgotten = 0
-        for run in list(self._runs):  # in order of offsets, oldest first
-            held = self._runs[run]
-            old = run < last and held.newest < self._newest - self._horizon
+        if head == end:
+            return []
+        offsets = self._rows[:end, at.OFFSET]
+        last = int(offsets[-1]) // CHUNK
+        while True:  # oldest run first
+            run = int(offsets[head]) // CHUNK
+            after = int(np.searchsorted(offsets[head:], (run + 1) * CHUNK)) + head
+            old = run < last and self._rows[head:after, at.TIME].max() < newest - self._horizon
             if not old and run > last - self._chunks:
                 break
-            rows = list(_ROW.iter_unpack(self._runs.pop(run).rows))
-            if not old:
-                self.forgotten += len(rows)
-            for digest, _, offset in rows:
-                if self._ids.get(digest, (0, -1))[1] == offset:
-                    del self._ids[digest]
+            self.forgotten += 0 if old else int(after - head)
+            at.drop(self._state, self._table, self._rows, after)
             self._dirty[run] = None
+            head = after
         dirty, self._dirty = self._dirty, {}
-        return [(f"{run:020d}", bytes(self._runs[run].rows) if run in self._runs else None) for run in dirty]
+        runs = np.array(list(dirty), np.int64)
+        starts = np.searchsorted(offsets[head:], runs * CHUNK) + head
+        ends = np.searchsorted(offsets[head:], (runs + 1) * CHUNK) + head
+        places = zip(dirty, starts.tolist(), ends.tolist(), strict=True)
+        changed = [(f"{run:020d}", self._rows[a:b].tobytes() if b > a else None) for run, a, b in places]
+        if newest != self._noted:
+            changed.append((_NEWEST, np.int64(newest).tobytes()))
+            self._noted = newest
+        return changed
 
     def restore(self, items: Iterable[tuple[str, bytes]]) -> None:
         """Take in the runs that an earlier process stored."""
-        for key, packed in sorted(items):
-            run = self._runs[int(key)] = _Run(packed)
-            self._newest = max(self._newest, run.newest)
-            for digest, time, offset in _ROW.iter_unpack(packed):
-                self._ids[digest] = (time, offset)
+        stored = dict(items)
+        noted = stored.pop(_NEWEST, None)
+        found = np.frombuffer(b"".join(stored[key] for key in sorted(stored)), np.int64).reshape(-1, at.WORDS)
+        newest = int(found[:, at.TIME].max(initial=BEGINNING))
+        if noted is not None:
+            newest = self._noted = int(np.frombuffer(noted, np.int64)[0])
+        self._state[:] = 0, 0, 0, 0, newest
+        self._make_room(len(found))
+        self._rows[: len(found)] = found
+        self._state[at.END] = len(found)
+        at.fill(self._state, self._table, self._rows)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return int(self._state[at.LIVE])
+
+    def _judge(self, texts: list[bytes], times: Ints, offsets: Ints) -> Bools:
+        again = np.zeros(len(texts), np.bool_)
+        if not texts:
+            return again
+        given = np.empty((len(texts), at.WORDS), np.int64)
+        digests = np.frombuffer(b"".join(map(xxh3_128_digest, texts)), np.int64)
+        given[:, at.DIGEST : at.TIME] = digests.reshape(-1, 2)
+        given[:, at.TIME], given[:, at.OFFSET] = times, offsets
+        self._make_room(len(texts))
+        before = self._state[at.END]
+        at.judge(self._state, self._table, self._rows, given, again, self._horizon, CHUNK, self._chunks)
+        fresh = self._rows[before : self._state[at.END], at.OFFSET] // CHUNK
+        self._dirty.update(dict.fromkeys(np.unique(fresh).tolist()))
+        return again
+
+    def _make_room(self, more: int) -> None:
+        """Let `more` rows fit behind the last: the rows move to the front, into a longer array if need be."""
+        head, end, used = self._state[at.HEAD], self._state[at.END], self._state[at.USED]
+        if end + more <= len(self._rows) and 2 * (used + more) <= len(self._table):
+            return
+        held, size = int(end - head), len(self._rows)
+        while size < 2 * held + more:
+            size *= 2
+        rows = np.empty((size, at.WORDS), np.int64)
+        rows[:held] = self._rows[head:end]
+        self._rows, self._table = rows, np.zeros(2 * size, np.int64)
+        self._state[at.HEAD], self._state[at.END] = 0, held
+        at.fill(self._state, self._table, self._rows)

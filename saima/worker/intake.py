@@ -152,16 +152,12 @@ class Intake:
 
     def _first(self, topic: str, table: pa.Table, batch: Batch) -> pa.Table:
         """The rows whose id has not come before."""
-        again = self.seen.judge(
-            topic,
-            table.column("id").to_pylist(),
-            table.column("time").to_pylist(),
-            table.column("offset").to_pylist(),
-        )
-        if not any(again):
+        times, offsets = (table.column(name).to_numpy() for name in ("time", "offset"))
+        again = self.seen.judge_column(topic, table.column("id"), times, offsets)
+        if not again.any():
             return table
-        batch.duplicates += sum(again)
-        return table.filter(pa.array([not verdict for verdict in again]))
+        batch.duplicates += int(again.sum())
+        return table.filter(pa.array(~again))
 
     def _judged(self, topic: str, table: pa.Table, batch: Batch) -> pa.Table:
         clock = self.clocks.get(topic)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,3 +72,45 @@ def test_batching_and_restarts_change_nothing(rows: list[tuple[str, int]], size:
     assert split == expected
     commit(seen, store)
     assert store == stored_whole
+
+
+class Naive:
+    """The rule in a dictionary, row by row."""
+
+    def __init__(self, horizon: int, chunks: int) -> None:
+        self.known: dict[tuple[str, str], tuple[int, int]] = {}
+        self.newest, self.horizon, self.chunks = -(2**62), horizon, chunks
+
+    def judge(self, topic: str, identity: str, time: int, offset: int) -> bool:
+        first = self.known.get((topic, identity))
+        oldest, self.newest = self.newest - self.horizon, max(self.newest, time)
+        if first and first[0] >= oldest and first[1] // CHUNK > offset // CHUNK - self.chunks:
+            return True
+        self.known[topic, identity] = (time, offset)
+        return False
+
+
+def test_columns_are_judged_as_a_naive_program_does_while_the_table_grows_and_is_made_anew() -> None:
+    chance = np.random.default_rng(3)
+    seen, naive, offset = Seen(horizon=40_000, chunks=12), Naive(40_000, 12), 0
+    store: dict[str, bytes] = {}
+    for turn in range(160):
+        topic, count = ("view", "click")[turn % 2], int(chance.integers(0, 900))
+        ids = [f"identity-{number}" for number in chance.integers(0, 9_000, count).tolist()]
+        times = offset * 3 + chance.integers(-2_000, 2_000, count)
+        offsets = np.arange(offset, offset + count)
+        found = seen.judge_column(topic, pa.chunked_array([ids], pa.string()), times, offsets)
+        columns = zip(ids, times.tolist(), offsets.tolist(), strict=True)
+        assert found.tolist() == [naive.judge(topic, *row) for row in columns]
+        offset += count
+        if turn % 3 == 0:
+            for key, data in seen.changes():
+                if data is None:
+                    del store[key]
+                else:
+                    store[key] = data
+        if turn % 48 == 45:
+            seen = Seen(horizon=40_000, chunks=12)
+            seen.restore(store.items())
+    assert len(store) == 12 + 1  # and the newest time
+    assert 0 < len(seen) <= 13 * CHUNK
