@@ -88,7 +88,9 @@ class Producer:
                 for trace in traces
             ]
             known = {"algorithm": ["bench"] * asked, "trace": traces, "record": texts}
-            self._log.append(JOURNAL, self._table(JOURNAL_TOPIC, traces, [f"b:{trace}" for trace in traces], now, known))
+            self._log.append(
+                JOURNAL, self._table(JOURNAL_TOPIC, traces, [f"b:{trace}" for trace in traces], now, known)
+            )
             values = {"trace": traces, "value": self._rng.random(asked)}
             ids = [f"o:{trace}" for trace in traces]
             last = self._log.append("outcome", self._table(self._topics["outcome"], traces, ids, now, values))
@@ -102,7 +104,11 @@ class Producer:
         users = [f"user{number}" for number in self._rng.integers(0, USERS, count).tolist()]
         first, self._made = self._made, self._made + count
         ids = [f"event-{number - 7 if number % 100 == 99 else number}" for number in range(first, first + count)]
-        fields = {"user": users, "item": [f"item{n}" for n in range(count)], "cents": self._rng.integers(0, 1000, count)}
+        fields = {
+            "user": users,
+            "item": [f"item{n}" for n in range(count)],
+            "cents": self._rng.integers(0, 1000, count),
+        }
         return self._table(self._topics["purchase"], users, ids, now, fields)
 
     @staticmethod
@@ -292,4 +298,6 @@ if __name__ == "__main__":
     elif given[:1] == ["--read"]:
         print(json.dumps(look(Settings())))
     else:
-        print(json.dumps(measured(*(cast(text) for cast, text in zip((int, float, str), given, strict=False))), indent=1))
+        print(
+            json.dumps(measured(*(cast(text) for cast, text in zip((int, float, str), given, strict=False))), indent=1)
+        )

@@ -45,15 +45,23 @@ class Seen:
 
     def judge(self, topic: str, ids: Sequence[str], times: Sequence[int], offsets: Sequence[int]) -> list[bool]:
         """Verdict per row (True: duplicate); remembers the first of each id. Calls come in order of offsets."""
-        prefix = topic.encode() + b"\0"
-        texts = [prefix + identity.encode() for identity in ids]
-        verdicts: list[bool] = self._judge(texts, np.array(times, np.int64), np.array(offsets, np.int64)).tolist()
+        given = pa.chunked_array([ids], pa.string())
+        (again,) = self.judge_columns([(topic, given, np.array(times, np.int64), np.array(offsets, np.int64))])
+        verdicts: list[bool] = again.tolist()
         return verdicts
 
-    def judge_column(self, topic: str, ids: pa.ChunkedArray, times: Ints, offsets: Ints) -> Bools:
-        """The same for columns without nulls; ids are strings."""
-        texts = pc.binary_join_element_wise(topic.encode() + b"\0", ids.cast(pa.binary()), b"")
-        return self._judge(texts.to_pylist(), times, offsets)
+    def judge_columns(self, topics: Sequence[tuple[str, pa.ChunkedArray, Ints, Ints]]) -> list[Bools]:
+        """The same for whole topics (name, ids without nulls, times, ascending offsets), rows judged in order of
+        offsets over all of them."""
+        parts = [_rows(*topic) for topic in topics]
+        given = np.concatenate(parts) if parts else np.empty((0, at.WORDS), np.int64)
+        again = np.zeros(len(given), np.bool_)
+        if not len(given):
+            return [again] * len(parts)
+        order = np.argsort(given[:, at.OFFSET], kind="stable") if len(parts) > 1 else None
+        verdicts = self._judge(given if order is None else given[order])
+        again[slice(None) if order is None else order] = verdicts
+        return np.split(again, np.cumsum([len(part) for part in parts])[:-1])
 
     def changes(self) -> list[tuple[str, bytes | None]]:
         """Packed runs that changed since the last call; None deletes one that is out of the horizon."""
@@ -101,19 +109,15 @@ class Seen:
     def __len__(self) -> int:
         return int(self._state[at.LIVE])
 
-    def _judge(self, texts: list[bytes], times: Ints, offsets: Ints) -> Bools:
-        again = np.zeros(len(texts), np.bool_)
-        if not texts:
-            return again
-        given = np.empty((len(texts), at.WORDS), np.int64)
-        digests = np.frombuffer(b"".join(map(xxh3_128_digest, texts)), np.int64)
-        given[:, at.DIGEST : at.TIME] = digests.reshape(-1, 2)
-        given[:, at.TIME], given[:, at.OFFSET] = times, offsets
-        self._make_room(len(texts))
+    def _judge(self, given: Ints) -> Bools:
+        again = np.zeros(len(given), np.bool_)
+        self._make_room(len(given))
         before = self._state[at.END]
         at.judge(self._state, self._table, self._rows, given, again, self._horizon, CHUNK, self._chunks)
-        fresh = self._rows[before : self._state[at.END], at.OFFSET] // CHUNK
-        self._dirty.update(dict.fromkeys(np.unique(fresh).tolist()))
+        runs = self._rows[before : self._state[at.END], at.OFFSET] // CHUNK
+        if len(runs):
+            fresh = runs[np.flatnonzero(np.diff(runs, prepend=runs[0] - 1))]
+            self._dirty.update(dict.fromkeys(fresh.tolist()))
         return again
 
     def _make_room(self, more: int) -> None:
@@ -129,3 +133,13 @@ class Seen:
         self._rows, self._table = rows, np.zeros(2 * size, np.int64)
         self._state[at.HEAD], self._state[at.END] = 0, held
         at.fill(self._state, self._table, self._rows)
+
+
+def _rows(topic: str, ids: pa.ChunkedArray, times: Ints, offsets: Ints) -> Ints:
+    """Digest (of the topic, a zero byte and the id), time and offset of each row."""
+    texts = pc.binary_join_element_wise(topic.encode() + b"\0", ids.cast(pa.binary()), b"")
+    rows = np.empty((len(ids), at.WORDS), np.int64)
+    digests = np.frombuffer(b"".join(map(xxh3_128_digest, texts.to_pylist())), np.int64)
+    rows[:, at.DIGEST : at.TIME] = digests.reshape(-1, 2)
+    rows[:, at.TIME], rows[:, at.OFFSET] = times, offsets
+    return rows

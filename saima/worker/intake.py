@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -44,6 +44,15 @@ class Refused:
     topic: str
     reason: str
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Rows of one topic and one schema, with their offsets, ascending."""
+
+    topic: str
+    table: pa.Table
+    offsets: NDArray[np.int64]
 
 
 @dataclass
@@ -95,20 +104,14 @@ class Intake:
                 self.clocks[topic] = replace(self.clocks[topic], floor=end)
 
     def admit(self, segments: Sequence[Segment]) -> Batch:
-        """Check, de-duplicate and judge all rows of the segments."""
-        batch = Batch()
-        parts: dict[str, list[pa.Table]] = {}
-        for segment in segments:
-            batch.rows += segment.table.num_rows
-            batch.last = max(batch.last, segment.last)
-            table = self._checked(segment, batch)
-            if table is not None and table.num_rows and segment.topic != DEAD_LETTER:
-                table = self._first(segment.topic, table, batch)
-            if table is not None and table.num_rows:
-                batch.appended.append(table.column("appended").to_numpy())
-                parts.setdefault(segment.topic, []).append(table)
-        for topic, tables in parts.items():
-            table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
+        """Check, de-duplicate and judge all rows of the segments, whole topics at a time."""
+        batch = Batch(rows=sum(one.table.num_rows for one in segments), last=max(one.last for one in segments))
+        checked = [found for chunk in _chunks(segments) if (found := self._checked(chunk, batch)) is not None]
+        tables = self._first(_by_topic(checked), batch)
+        for topic, table in tables.items():
+            if not table.num_rows:
+                continue
+            batch.appended.append(table.column("appended").to_numpy())
             if topic == JOURNAL:
                 self._read_records(table, batch)
             elif topic == RULES:
@@ -117,47 +120,51 @@ class Intake:
                 batch.tables[topic] = self._judged(topic, table, batch)
         return batch
 
-    def _checked(self, segment: Segment, batch: Batch) -> pa.Table | None:
+    def _checked(self, chunk: Chunk, batch: Batch) -> tuple[str, pa.Table] | None:
         """The rows in the topic's schema with their offsets; rows without time, seq or id are refused."""
-        topic = self._topics.get(segment.topic)
-        table = segment.table
+        topic = self._topics.get(chunk.topic)
+        table = chunk.table
         if topic is None:
-            _refuse(batch, segment, range(table.num_rows), f"unknown topic '{segment.topic}'")
+            _refuse(batch, chunk, chunk.offsets, f"unknown topic '{chunk.topic}'")
             return None
         try:
             table, wrong = conform(table, topic)
         except KeyError as error:
-            _refuse(batch, segment, range(table.num_rows), f"not in the schema of '{topic.name}': {error.args[0]}")
+            _refuse(batch, chunk, chunk.offsets, f"not in the schema of '{topic.name}': {error.args[0]}")
             return None
-        offsets = pa.array(np.arange(segment.first, segment.last + 1))
-        table = table.append_column(_OFFSET, offsets)
+        table = table.append_column(_OFFSET, pa.array(chunk.offsets))
         if wrong:
             for row, reason in sorted(wrong.items()):
-                _refuse(batch, segment, [row], f"not in the schema of '{topic.name}': {reason}")
+                _refuse(batch, chunk, chunk.offsets[[row]], f"not in the schema of '{topic.name}': {reason}")
             table = table.filter(pa.array([row not in wrong for row in range(table.num_rows)]))
         missing = [name for name in _NEEDED if table.column(name).null_count]
         if missing:
-            bad = pc.or_kleene(pc.is_null(table.column(missing[0])), False)
+            bad = pc.is_null(table.column(missing[0]))
             for name in missing[1:]:
                 bad = pc.or_(bad, pc.is_null(table.column(name)))
-            _refuse(batch, segment, _places(segment, table, bad.to_numpy()), f"no {' or '.join(missing)}")
+            _refuse(batch, chunk, table.column("offset").filter(bad).to_numpy(), f"no {' or '.join(missing)}")
             table = table.filter(pc.invert(bad))
-        if segment.topic in self.clocks:
+        if chunk.topic in self.clocks:
             wild = implausible(table.column("time").to_numpy(), table.column("appended").to_numpy(), self._ahead)
             if wild.any():
                 reason = "its time is before 1970, or far ahead of the wall clock when it was appended"
-                _refuse(batch, segment, _places(segment, table, wild), reason)
+                _refuse(batch, chunk, table.column("offset").to_numpy()[wild], reason)
                 table = table.filter(pa.array(~wild))
-        return table
+        return topic.name, table
 
-    def _first(self, topic: str, table: pa.Table, batch: Batch) -> pa.Table:
-        """The rows whose id has not come before."""
-        times, offsets = (table.column(name).to_numpy() for name in ("time", "offset"))
-        again = self.seen.judge_column(topic, table.column("id"), times, offsets)
-        if not again.any():
-            return table
-        batch.duplicates += int(again.sum())
-        return table.filter(pa.array(~again))
+    def _first(self, tables: dict[str, pa.Table], batch: Batch) -> dict[str, pa.Table]:
+        """The rows whose id has not come before, by topic."""
+        judged = [topic for topic in tables if topic != DEAD_LETTER]
+        columns = [
+            (topic, table.column("id"), table.column("time").to_numpy(), table.column("offset").to_numpy())
+            for topic, table in ((topic, tables[topic]) for topic in judged)
+        ]
+        for topic, again in zip(judged, self.seen.judge_columns(columns), strict=True):
+            count = int(again.sum())
+            if count:
+                batch.duplicates += count
+                tables[topic] = tables[topic].filter(pa.array(~again))
+        return tables
 
     def _judged(self, topic: str, table: pa.Table, batch: Batch) -> pa.Table:
         clock = self.clocks.get(topic)
@@ -196,13 +203,30 @@ def packed(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _places(segment: Segment, table: pa.Table, chosen: NDArray[np.bool_]) -> list[int]:
-    """Places in a segment of the chosen rows of its table, of which some may have gone already."""
-    offsets = table.column("offset").filter(pa.array(chosen)).to_pylist()
-    return [offset - segment.first for offset in offsets]
+def _chunks(segments: Sequence[Segment]) -> list[Chunk]:
+    """The segments, those of one topic and schema together, in order of offsets."""
+    alike: dict[tuple[str, pa.Schema], list[Segment]] = {}
+    for segment in segments:
+        alike.setdefault((segment.topic, segment.table.schema), []).append(segment)
+    found = []
+    for (topic, _), parts in alike.items():
+        table = pa.concat_tables([part.table for part in parts]) if len(parts) > 1 else parts[0].table
+        offsets = np.concatenate([np.arange(part.first, part.last + 1) for part in parts])
+        found.append(Chunk(topic, table.combine_chunks(), offsets))
+    return found
 
 
-def _refuse(batch: Batch, segment: Segment, rows: Sequence[int], reason: str) -> None:
-    for row in rows:
-        data = packed(segment.table.slice(row, 1))
-        batch.refused.append(Refused(segment.first + row, segment.topic, reason, data))
+def _by_topic(checked: Iterable[tuple[str, pa.Table]]) -> dict[str, pa.Table]:
+    """Rows by topic in order of offsets, whatever schemas they came in."""
+    found: dict[str, list[pa.Table]] = {}
+    for topic, table in checked:
+        found.setdefault(topic, []).append(table)
+    return {
+        topic: tables[0] if len(tables) == 1 else pa.concat_tables(tables).sort_by("offset").combine_chunks()
+        for topic, tables in found.items()
+    }
+
+
+def _refuse(batch: Batch, chunk: Chunk, offsets: NDArray[np.int64], reason: str) -> None:
+    for offset, row in zip(offsets.tolist(), np.searchsorted(chunk.offsets, offsets).tolist(), strict=True):
+        batch.refused.append(Refused(offset, chunk.topic, reason, packed(chunk.table.slice(row, 1))))

@@ -95,13 +95,28 @@ def test_columns_are_judged_as_a_naive_program_does_while_the_table_grows_and_is
     seen, naive, offset = Seen(horizon=40_000, chunks=12), Naive(40_000, 12), 0
     store: dict[str, bytes] = {}
     for turn in range(160):
-        topic, count = ("view", "click")[turn % 2], int(chance.integers(0, 900))
+        count = int(chance.integers(0, 900))
+        topics = chance.choice(["view", "click", "journal"][: turn % 4], count) if turn % 4 else ["view"] * count
         ids = [f"identity-{number}" for number in chance.integers(0, 9_000, count).tolist()]
         times = offset * 3 + chance.integers(-2_000, 2_000, count)
-        offsets = np.arange(offset, offset + count)
-        found = seen.judge_column(topic, pa.chunked_array([ids], pa.string()), times, offsets)
-        columns = zip(ids, times.tolist(), offsets.tolist(), strict=True)
-        assert found.tolist() == [naive.judge(topic, *row) for row in columns]
+        rows = list(zip(topics, ids, times.tolist(), range(offset, offset + count), strict=True))
+        expected = {row[3]: naive.judge(*row) for row in rows}
+        given = {topic: [row for row in rows if row[0] == topic] for topic in ("view", "click", "journal")}
+        columns = [
+            (
+                topic,
+                pa.chunked_array([[row[1] for row in of]], pa.string()),
+                *np.array([row[2:] for row in of], np.int64).reshape(-1, 2).T,
+            )
+            for topic, of in given.items()
+        ]
+        found = seen.judge_columns(columns)
+        verdicts = {
+            row[3]: bool(again)
+            for of, part in zip(given.values(), found, strict=True)
+            for row, again in zip(of, part, strict=True)
+        }
+        assert verdicts == expected
         offset += count
         if turn % 3 == 0:
             for key, data in seen.changes():
