@@ -103,15 +103,18 @@ class LmdbWrite:
     def put_many(self, table: str, items: Iterable[tuple[str, bytes | None]]) -> None:
         """Put values; None deletes."""
         prefix = prefix_of(table)
-        put, delete = self._txn.put, self._txn.delete
+        pairs: list[tuple[bytes, bytes]] = []
         touched = False
-        for key, value in items:
-            stored, long = stored_key(prefix, key)
-            if value is None:
-                touched |= delete(stored)
-            else:
-                put(stored, wrap(key, value) if long else value)
-                touched = True
+        with self._txn.cursor() as cursor:
+            for key, value in items:
+                stored, long = stored_key(prefix, key)
+                if value is None:
+                    touched |= bool(cursor.putmulti(pairs)[0])
+                    pairs = []
+                    touched |= self._txn.delete(stored)
+                else:
+                    pairs.append((stored, wrap(key, value) if long else value))
+            touched |= bool(cursor.putmulti(pairs)[0])
         if touched:
             self._touched.add(table)
 

@@ -15,6 +15,9 @@ from saima.streams.pending import Pending
 from saima.streams.schemes import JoinSpec, Label, Row
 
 COUNTERS = ("late", "orphan", "duplicate", "excluded", "unlabelled", "unexposed", "samples", "predictions", "pending")
+HELD = 20_000
+"""Traces that are kept unpacked after a commit."""
+
 Fetch = Callable[[Sequence[str]], Sequence[bytes | None]]
 
 
@@ -122,13 +125,14 @@ class Join:
         return emitted
 
     def changes(self) -> list[tuple[str, bytes | None]]:
-        """Traces that changed since the last call; they are read again through `fetch` afterwards."""
+        """Traces that changed since the last call; beyond HELD they are read again through `fetch` afterwards."""
         changed = []
         for trace in self._dirty:
             pending = self._traces[trace]
             changed.append((trace, None if pending is None else pending.pack()))
         self._dirty.clear()
-        self._traces.clear()
+        if len(self._traces) > HELD:
+            self._traces.clear()
         return changed
 
     def restore(self, items: Iterable[tuple[str, bytes]], counters: dict[str, int], watermark: int) -> None:
@@ -136,7 +140,8 @@ class Join:
         self.counters.values.update(counters)
         self.watermark = watermark
         for trace, packed in items:
-            moment = Pending.unpack(packed).next_moment(self.spec)
+            pending = Pending.unpack(packed)
+            moment = pending.next_moment(self.spec, pending.plan(self.spec))
             if moment is not None:
                 self._moments.append((moment, trace))
         heapq.heapify(self._moments)
@@ -168,8 +173,10 @@ class Join:
         spec = self.spec
         self._traces[trace] = pending
         self._dirty[trace] = None
+        plan = pending.plan(spec)
         emitted = [
-            Sample(trace, item, index, row, pending.record) for index, item, row in pending.due(spec, self.watermark)
+            Sample(trace, item, index, row, pending.record)
+            for index, item, row in pending.due(spec, self.watermark, plan)
         ]
         for sample in emitted:
             pending.made[sample.item] = pending.made.get(sample.item, 0) + 1
@@ -182,7 +189,7 @@ class Join:
                 return emitted
         elif self._over(pending):
             self._close(pending)
-        moment = pending.next_moment(spec)
+        moment = pending.next_moment(spec, plan)
         if moment is not None and self._traces[trace] is not None:
             heapq.heappush(self._moments, (moment, trace))
         return emitted

@@ -46,4 +46,4 @@ class Clock:
     def see(self, time: int) -> tuple[bool, Clock]:
         """The verdict and the clock after one row."""
         late = time < self.watermark
-        return late, replace(self, newest=time) if time > self.newest else self
+        return late, Clock(self.lateness, time, self.floor) if time > self.newest else self

@@ -11,6 +11,9 @@ from saima.streams.schemes import JoinSpec, Label, Row, rows
 
 _LENGTH = struct.Struct("<I")
 
+Plan = Sequence[Sequence[Row]]
+"""Rows by place of the item."""
+
 
 @dataclass(slots=True)
 class Pending:
@@ -37,8 +40,7 @@ class Pending:
             "x": self.excluded,
             "i": self.items,
             "l": {
-                item: [[label.time, label.seq, label.offset, label.value, label.appended] for label in labels]
-                for item, labels in sorted(self.labels.items())
+                item: labels for item, labels in sorted(self.labels.items())
             },
             "e": dict(sorted(self.exposures.items())),
             "m": dict(sorted(self.made.items())),
@@ -70,19 +72,24 @@ class Pending:
         since = self.time - spec.attribution
         return next((time for time in self.exposures.get(item, ()) if time >= since), None)
 
-    def due(self, spec: JoinSpec, watermark: int) -> list[tuple[int, str, Row]]:
-        """Rows not yet emitted whose moment is below the watermark, as (place in items, item, row)."""
+    def plan(self, spec: JoinSpec) -> Plan:
+        """The rows of each item, emitted ones too; none of a prediction that makes none or has not come."""
         if self.time is None or self.excluded or self.closed:
-            return []
+            return ()
+        return [rows(spec, self.time, self.labels.get(item, ()), self._shown(spec, item)) for item in self.items]
+
+    def due(self, spec: JoinSpec, watermark: int, plan: Plan) -> list[tuple[int, str, Row]]:
+        """Rows of the plan not yet emitted whose moment is below the watermark, as (place in items, item, row)."""
         found = []
-        for index, item in enumerate(self.items):
-            made = self.made.get(item, 0)
-            for row in self._rows(spec, item)[made:]:
-                if row.moment < watermark or spec.immediate:
-                    found.append((index, item, row))
+        for index, of_item in enumerate(plan):
+            if of_item:
+                item = self.items[index]
+                for row in of_item[self.made.get(item, 0) :]:
+                    if row.moment < watermark or spec.immediate:
+                        found.append((index, item, row))
         return found
 
-    def next_moment(self, spec: JoinSpec) -> int | None:
+    def next_moment(self, spec: JoinSpec, plan: Plan) -> int | None:
         """The watermark must pass this time for anything to happen to the trace; None: nothing will."""
         if self.time is None:
             times = [label.time for labels in self.labels.values() for label in labels]
@@ -91,13 +98,10 @@ class Pending:
         end = self.time + spec.attribution
         if self.closed:
             return end + spec.attribution
-        moments = [end]
-        if not self.excluded:
-            for item in self.items:
-                moments += [row.moment for row in self._rows(spec, item)[self.made.get(item, 0) :]]
-        return min(moments)
+        for item, of_item in zip(self.items, plan, strict=False):
+            for row in of_item[self.made.get(item, 0) :]:
+                end = min(end, row.moment)
+        return end
 
-    def _rows(self, spec: JoinSpec, item: str) -> Sequence[Row]:
-        if self.time is None:
-            return ()
-        return rows(spec, self.time, self.labels.get(item, ()), self.exposed(spec, item))
+    def _shown(self, spec: JoinSpec, item: str) -> int | None:
+        return self.exposed(spec, item) if spec.exposed else None

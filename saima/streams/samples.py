@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from saima.errors import DeclarationError, SaimaError
 from saima.features.declaration import Declaration
@@ -21,8 +21,7 @@ Change = tuple[str, str, bytes | None]
 """Table, key, packed value or None to delete."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """A journal record, as the join sees it."""
 
     offset: int
@@ -35,8 +34,7 @@ class Prediction:
     record: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Happening:
+class Happening(NamedTuple):
     """A row of the label's or the exposure's topic; a null `value` is no outcome; late rows are only counted.
 
     `item` is "" where the label is joined by the trace alone.
@@ -53,8 +51,7 @@ class Happening:
     late: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Emitted:
+class Emitted(NamedTuple):
     """A sample and the row of the log that caused it."""
 
     sample: Sample
@@ -140,7 +137,8 @@ class SampleJoin:
         for row in rows:
             made = self._predict(row) if isinstance(row, Prediction) else self._happen(row)
             made += self._join.advance(self._watermark())
-            emitted += [Emitted(sample, row.offset, row.appended) for sample in made]
+            if made:
+                emitted += [Emitted(sample, row.offset, row.appended) for sample in made]
         return emitted
 
     def changes(self) -> list[Change]:

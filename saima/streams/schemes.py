@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Scheme = Literal["once", "waited", "fnw", "fnc", "esdfm", "defer", "dfm"]
 Role = Literal["observed", "assumed_negative", "correction", "real_positive", "real_negative"]
@@ -32,8 +32,7 @@ class JoinSpec:
         return self.scheme == "once" and self.lateness == 0
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Label:
+class Label(NamedTuple):
     """What happened: event time, tie-breakers, value, and when and where the log took it in."""
 
     time: int
@@ -43,8 +42,7 @@ class Label:
     appended: int
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A row to emit once its moment is below the watermark; `of` is the label that made it, if one did."""
 
     moment: int
@@ -65,8 +63,10 @@ def rows(spec: JoinSpec, time: int, labels: Sequence[Label], exposure: int | Non
     [(10, 0.0, 'assumed_negative'), (30, 1.0, 'correction')]
     """
     end = time + spec.attribution
-    inside = sorted(label for label in labels if time <= label.time <= end)
-    first = inside[0] if inside else None
+    inside = [label for label in labels if time <= label.time <= end]
+    first = min(inside) if inside else None
+    if not (spec.exposed or spec.additive):
+        return _rows(spec, time, end, first)
     seen = time
     if spec.exposed:
         moments = [moment for moment in (exposure, first.time if first else None) if moment is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -27,8 +27,7 @@ _LATE = pa.field("late", pa.bool_())
 _NEEDED = ("time", "seq", "id", "appended")
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
+class Logged(NamedTuple):
     """A journal record: the algorithm's name, the record as the join sees it and as JSON gave it."""
 
     algorithm: str

@@ -6,7 +6,7 @@ for a sink; its key is the greatest offset that the commit covers, so entries ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -88,33 +88,27 @@ def sample_rows(emitted: Sequence[Emitted]) -> pa.Table:
     return pa.table(columns, schema=SAMPLES)
 
 
-def journal_rows(records: Iterable[Logged]) -> pa.Table:
+def journal_rows(records: Sequence[Logged]) -> pa.Table:
     """Journal records as rows of the journal's table."""
-    columns: dict[str, list[object]] = {name: [] for name in JOURNAL.names}
-    for logged in records:
-        document, seen = logged.document, logged.prediction
-        for name in ("answered", "version", "lineage", "experiment", "arm", "unit", "boot", "number"):
-            columns[name].append(_fitting(document.get(name), JOURNAL.field(name).type))
-        for name in ("whole", "degraded", "shadow", "override"):
-            columns[name].append(bool(document.get(name)))
-        columns["trace"].append(seen.trace)
-        columns["attempt"].append(seen.attempt)
-        columns["time"].append(seen.time)
-        columns["appended"].append(seen.appended)
-        columns["offset"].append(seen.offset)
-        columns["record"].append(seen.record.decode())
+    documents = [logged.document for logged in records]
+    seen = [logged.prediction for logged in records]
+    columns: dict[str, list[object]] = {
+        "trace": [one.trace for one in seen],
+        "attempt": [one.attempt for one in seen],
+        "time": [one.time for one in seen],
+        "appended": [one.appended for one in seen],
+        "offset": [one.offset for one in seen],
+        "record": [one.record.decode() for one in seen],
+    }
+    for name in ("lineage", "experiment", "arm", "unit", "boot"):
+        columns[name] = [None if (value := one.get(name)) is None else str(value) for one in documents]
+    for name in ("answered", "version", "number"):
+        columns[name] = [value if isinstance(value := one.get(name), int) else None for one in documents]
+    for name in ("whole", "degraded", "shadow", "override"):
+        columns[name] = [bool(one.get(name)) for one in documents]
     return pa.table(columns, schema=JOURNAL)
 
 
 def unpacked(data: bytes) -> pa.Table:
     """Rows of an entry."""
     return pa.ipc.open_stream(data).read_all()
-
-
-def _fitting(value: object, dtype: pa.DataType) -> object:
-    """A document's value where it has the column's type, else null: the record itself keeps it as it was."""
-    if value is None:
-        return None
-    if pa.types.is_string(dtype):
-        return str(value)
-    return value if isinstance(value, int) else None
