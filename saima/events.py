@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ class Topic:
     name: str
     fields: dict[str, pa.DataType]
 
-    @property
+    @cached_property
     def schema(self) -> pa.Schema:
         """Envelope columns, then the fields."""
         return pa.schema(

@@ -18,6 +18,7 @@ CHUNK = 1024
 
 _SMALLEST = 4096
 _NEWEST = "newest"
+_FEW = 200
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -137,9 +138,13 @@ class Seen:
 
 def _rows(topic: str, ids: pa.ChunkedArray, times: Ints, offsets: Ints) -> Ints:
     """Digest (of the topic, a zero byte and the id), time and offset of each row."""
-    texts = pc.binary_join_element_wise(topic.encode() + b"\0", ids.cast(pa.binary()), b"")
+    prefix = topic.encode() + b"\0"
+    if len(ids) < _FEW:  # a call of Arrow costs more than these
+        texts = [prefix + identity.encode() for identity in ids.to_pylist()]
+    else:
+        texts = pc.binary_join_element_wise(prefix, ids.cast(pa.binary()), b"").to_pylist()
     rows = np.empty((len(ids), at.WORDS), np.int64)
-    digests = np.frombuffer(b"".join(map(xxh3_128_digest, texts.to_pylist())), np.int64)
+    digests = np.frombuffer(b"".join(map(xxh3_128_digest, texts)), np.int64)
     rows[:, at.DIGEST : at.TIME] = digests.reshape(-1, 2)
     rows[:, at.TIME], rows[:, at.OFFSET] = times, offsets
     return rows

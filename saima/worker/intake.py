@@ -24,6 +24,7 @@ from saima.worker.schema import conform
 
 _OFFSET = pa.field("offset", pa.int64())
 _LATE = pa.field("late", pa.bool_())
+_PLAIN = pa.ipc.IpcWriteOptions()
 _NEEDED = ("time", "seq", "id", "appended")
 
 
@@ -197,7 +198,7 @@ def _ahead(declaration: Declaration) -> int:
 def packed(table: pa.Table) -> bytes:
     """Rows as an Arrow IPC stream."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
+    with pa.ipc.new_stream(sink, table.schema, options=_PLAIN) as writer:
         writer.write_table(table)
     return bytes(sink.getvalue())
 
@@ -209,7 +210,11 @@ def _chunks(segments: Sequence[Segment]) -> list[Chunk]:
         alike.setdefault((segment.topic, segment.table.schema), []).append(segment)
     found = []
     for (topic, _), parts in alike.items():
-        table = pa.concat_tables([part.table for part in parts]) if len(parts) > 1 else parts[0].table
+        if len(parts) == 1:
+            (one,) = parts
+            found.append(Chunk(topic, one.table, np.arange(one.first, one.last + 1)))
+            continue
+        table = pa.concat_tables([part.table for part in parts])
         offsets = np.concatenate([np.arange(part.first, part.last + 1) for part in parts])
         found.append(Chunk(topic, table.combine_chunks(), offsets))
     return found

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     # A commit must not wait 5 ms for a drain that is in Python, nor 50 ms for a collection over all held entities.
     sys.setswitchinterval(0.0005)
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(200_000, 50, 1000)
     return run(Settings(), chosen.shard, chosen.rows, chosen.drain_seconds)
 
 

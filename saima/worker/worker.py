@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import threading
@@ -33,6 +34,9 @@ LOG = logging.getLogger("saima.worker")
 HELD = 256 * 2**20
 """Bytes of outbox beyond which nothing more is read until the tables have taken some."""
 
+BEHIND = 8
+"""Times as many rows as usual that a cycle may read while the log holds more than the cycle before could take."""
+
 ACTIVE, IDLE = 0.002, 0.02
 """Seconds between looks at the log while events come, and after a second without any."""
 
@@ -50,7 +54,7 @@ class Worker:
     """One shard. Making it takes the online store's writer lock: a second worker of the shard gets StoreError.
 
     `declarations` are the algorithms by name; absent: those of the settings' folder. `rows` is about the most that one
-    cycle reads; `drain_seconds` the least time between two appends to a table.
+    cycle reads, BEHIND times as many where it is behind; `drain_seconds` the least time between two appends to a table.
     """
 
     def __init__(
@@ -71,7 +75,7 @@ class Worker:
         self.state = "starting"
         self.meter = Meter()
         self._clock = clock
-        self._most = rows
+        self._most = self._size = rows
         self._online = open_online(shard, settings, writer=True)
         self._log = open_log(settings)
         self._tables = open_tables(settings)
@@ -124,6 +128,7 @@ class Worker:
         if stop.is_set():
             return
         self.bootstrap()
+        gc.freeze()  # what stays for good is not looked through again
         self.state = "running"
         LOG.info("worker %s runs from offset %d on", self.name, self.position)
         self._drainer.start()
@@ -143,7 +148,7 @@ class Worker:
         """Read, compute and commit one micro-batch, and clear what has been drained; the rows read."""
         if not self._ready:
             self.bootstrap()
-        segments = [] if self._commits.size > HELD else self._log.read({0: self.position}, self._most)
+        segments = [] if self._commits.size > HELD else self._log.read({0: self.position}, self._size)
         if not segments:
             self._commits.clear(self._drainer.take())
             return 0
@@ -156,6 +161,8 @@ class Worker:
         self._commit(batch, outputs)
         step("after_commit")
         self.meter.committed(self._clock(), batch.appended)
+        # Behind, a cycle takes more: what it costs once is then shared by more rows.
+        self._size = min(2 * self._size, BEHIND * self._most) if batch.rows >= self._size else self._most
         return batch.rows
 
     def watch(self) -> int:
