@@ -142,7 +142,7 @@ def _matching() -> Matching:
     from saima.worker.matching import Matching
 
     found = catalog(declared(settings().algorithms))
-    made = Matching(found.topics, found.lateness)
+    made = Matching(found.topics, found.lateness, found.idle)
     if not (settings().home / "online").exists():
         return made  # no worker has run yet
     online = open_online(0, settings())

@@ -25,6 +25,10 @@ DEAD_LETTER = "dead_letter"
 RULES = "rules"
 """Topic of orders that deploy and disable rules; `order` is JSON text."""
 
+SILENCE = "silence"
+"""Topic of records that a source (`key`) has been silent; `silent` is for how many ms a worker has listened, `seen` the
+offset up to which it had read."""
+
 Position = dict[int, int]
 """Per partition, the log offset up to which (inclusive) something has been processed."""
 
@@ -101,6 +105,7 @@ class Topic:
 
 JOURNAL_TOPIC = Topic(JOURNAL, {"algorithm": pa.string(), "trace": pa.string(), "record": pa.string()})
 RULES_TOPIC = Topic(RULES, {"order": pa.string()})
+SILENCE_TOPIC = Topic(SILENCE, {"silent": pa.int64(), "seen": pa.int64()})
 DEAD_LETTER_TOPIC = Topic(DEAD_LETTER, {"reason": pa.string(), "bytes": pa.binary()})
 
 

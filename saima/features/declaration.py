@@ -28,6 +28,12 @@ class Source(Strict):
     fields: dict[Name, FieldType]
     lateness: str = "10m"
     freshness: str = "2m"
+    idle: str | None = Field(
+        "1m",
+        exclude=True,
+        description="Wall clock without an event after which rules and sessions no longer wait for the source; null: "
+        "never. No part of the digest.",
+    )
     record: Record | None = Field(
         None, exclude=True, description="How records of a source outside become events; no part of the digest."
     )

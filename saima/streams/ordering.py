@@ -94,6 +94,14 @@ class Sorter:
         popped = self._pop()
         return frame.vstack(self._frame(popped)).sort(*ORDER) if popped else frame
 
+    @property
+    def first(self) -> int | None:
+        """The least time of the events that are held, ms; None without any."""
+        times = [event.time for _, _, event in self._events[:1]]
+        if self._times:
+            times += [int(part["time"].min()) for part in self._buckets[self._times[0]]]  # type: ignore[arg-type]
+        return min(times, default=None)
+
     def __len__(self) -> int:
         return len(self._events) + sum(part.height for parts in self._buckets.values() for part in parts)
 

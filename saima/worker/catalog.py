@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from saima.errors import SaimaError
-from saima.events import DEAD_LETTER, JOURNAL, RULES, Topic
+from saima.events import DEAD_LETTER, JOURNAL, RULES, SILENCE, Topic
 from saima.features import load
 from saima.features.declaration import Declaration
 from saima.features.durations import milliseconds
@@ -24,12 +24,13 @@ from saima.recordings import topics
 class Catalog:
     """Declarations by algorithm, and their union by topic and by online table.
 
-    `lateness` is the greatest that any algorithm declares for a topic, ms.
+    `lateness` and `idle` are the greatest that any algorithm declares for a topic, ms; `idle` None: without end.
     """
 
     declarations: dict[str, Declaration]
     topics: dict[str, Topic]
     lateness: dict[str, int]
+    idle: dict[str, int | None]
     groups: dict[str, Group]
     predicates: dict[str, pl.Expr]
     rows: dict[str, RowSource]
@@ -43,11 +44,11 @@ class Catalog:
 
 def catalog(declarations: Mapping[str, Declaration]) -> Catalog:
     """Union of the declarations. Raises SaimaError where two of them declare a source of one name differently."""
-    result = Catalog(dict(declarations), {}, {}, {}, {}, {})
+    result = Catalog(dict(declarations), {}, {}, {}, {}, {}, {})
     owners: dict[str, str] = {}
     for name, declaration in sorted(declarations.items()):
         for topic, schema in topics(declaration).items():
-            if topic in (JOURNAL, DEAD_LETTER, RULES):
+            if topic in (JOURNAL, DEAD_LETTER, RULES, SILENCE):
                 raise SaimaError(f"algorithms/{name}: source '{topic}' has the name of an engine's topic; rename it")
             known = result.topics.setdefault(topic, schema)
             if known != schema:
@@ -58,12 +59,17 @@ def catalog(declarations: Mapping[str, Declaration]) -> Catalog:
             owners.setdefault(topic, name)
             bound = milliseconds(declaration.sources[topic].lateness)
             result.lateness[topic] = max(bound, result.lateness.get(topic, 0))
+            result.idle[topic] = _longer(declaration.sources[topic].idle, result.idle.get(topic, 0))
         for group in streamed(declaration):
             result.groups[group.table] = group
         result.predicates.update(predicates(declaration))
         for source in row_sources(declaration):
             result.rows[source.table] = source
     return result
+
+
+def _longer(idle: str | None, known: int | None) -> int | None:
+    return None if idle is None or known is None else max(milliseconds(idle), known)
 
 
 def declared(folder: Path) -> dict[str, Declaration]:

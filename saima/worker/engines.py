@@ -45,8 +45,8 @@ class Engines:
         wanted: list[Group | RowSource] = [*catalog.groups.values(), *catalog.rows.values()]
         for one in wanted:
             self._wanted.setdefault(one.source, []).append(one)
-        self.matching = Matching(catalog.topics, catalog.lateness)
-        self.sessions = Sessions(sessions, catalog.topics, catalog.lateness)
+        self.matching = Matching(catalog.topics, catalog.lateness, catalog.idle)
+        self.sessions = Sessions(sessions, catalog.topics, catalog.lateness, catalog.idle)
         self.told = self._told()
         """What rules and sessions tell as of the last `changes` or `restore`, for other threads."""
         self._joins = {
@@ -87,6 +87,10 @@ class Engines:
         changes += self.matching.changes() + self.sessions.changes()
         self.told = self._told()
         return changes + [(SEEN, key, data) for key, data in self.intake.seen.changes()]
+
+    def waits(self, silent: Mapping[str, int]) -> set[str]:
+        """Topics whose silence (ms by topic), if recorded now, would move time so far that something happens."""
+        return {*self.matching.waits(silent), *self.sessions.waits(silent)}
 
     def restore(self, known: ledger.Ledger, read: OnlineRead) -> None:
         """Continue from what an earlier process committed; entities load as they are needed."""

@@ -11,7 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from saima.events import DEAD_LETTER, DEAD_LETTER_TOPIC, JOURNAL, JOURNAL_TOPIC, RULES, RULES_TOPIC, Topic
+from saima.events import (
+    DEAD_LETTER,
+    DEAD_LETTER_TOPIC,
+    JOURNAL,
+    JOURNAL_TOPIC,
+    RULES,
+    RULES_TOPIC,
+    SILENCE,
+    SILENCE_TOPIC,
+    Topic,
+)
 from saima.features.declaration import Declaration
 from saima.features.durations import milliseconds
 from saima.stores.interfaces import Segment
@@ -19,6 +29,7 @@ from saima.streams.adapters import AHEAD, implausible
 from saima.streams.dedup import Seen
 from saima.streams.lateness import Clock
 from saima.streams.samples import Prediction
+from saima.streams.watermarks import Silence
 from saima.worker.records import RecordReader
 from saima.worker.schema import conform
 
@@ -26,6 +37,7 @@ _OFFSET = pa.field("offset", pa.int64())
 _LATE = pa.field("late", pa.bool_())
 _PLAIN = pa.ipc.IpcWriteOptions()
 _NEEDED = ("time", "seq", "id", "appended")
+_SILENT = ("silent", "seen")
 
 
 class Logged(NamedTuple):
@@ -60,8 +72,8 @@ class Batch:
     """What one read of the log holds, after the intake.
 
     tables: per topic the first rows of their ids, with `offset` and `late`, in order of offsets; the journal is in
-    `records`, orders that change the rules are in `orders` as (offset, JSON); `rows` counts everything that was read,
-    up to and including offset `last`.
+    `records`, orders that change the rules are in `orders` as (offset, JSON), records of silence in `silences`; `rows`
+    counts everything that was read, up to and including offset `last`.
     """
 
     rows: int = 0
@@ -69,6 +81,7 @@ class Batch:
     tables: dict[str, pa.Table] = field(default_factory=dict)
     records: list[Logged] = field(default_factory=list)
     orders: list[tuple[int, str]] = field(default_factory=list)
+    silences: list[Silence] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     duplicates: int = 0
     late: int = 0
@@ -85,7 +98,8 @@ class Intake:
         declarations: Mapping[str, Declaration],
         seen: Seen,
     ) -> None:
-        self._topics = {**topics, JOURNAL: JOURNAL_TOPIC, DEAD_LETTER: DEAD_LETTER_TOPIC, RULES: RULES_TOPIC}
+        own = (JOURNAL_TOPIC, DEAD_LETTER_TOPIC, RULES_TOPIC, SILENCE_TOPIC)
+        self._topics = {**topics, **{topic.name: topic for topic in own}}
         self._readers = {name: RecordReader(declaration) for name, declaration in declarations.items()}
         self._ahead = max([AHEAD, *(_ahead(one) for one in declarations.values())])
         self.seen = seen
@@ -116,6 +130,8 @@ class Intake:
                 self._read_records(table, batch)
             elif topic == RULES:
                 batch.orders = list(zip(table["offset"].to_pylist(), table["order"].to_pylist(), strict=True))
+            elif topic == SILENCE:
+                self._read_silences(table, batch)
             else:
                 batch.tables[topic] = self._judged(topic, table, batch)
         return batch
@@ -153,8 +169,12 @@ class Intake:
         return topic.name, table
 
     def _first(self, tables: dict[str, pa.Table], batch: Batch) -> dict[str, pa.Table]:
-        """The rows whose id has not come before, by topic."""
-        judged = [topic for topic in tables if topic != DEAD_LETTER]
+        """The rows whose id has not come before, by topic.
+
+        Orders and records of silence are not judged: twice is as once, and their time is the wall clock, which would
+        end the horizon of replayed events' ids.
+        """
+        judged = [topic for topic in tables if topic not in (DEAD_LETTER, RULES, SILENCE)]
         columns = [
             (topic, table.column("id"), table.column("time").to_numpy(), table.column("offset").to_numpy())
             for topic, table in ((topic, tables[topic]) for topic in judged)
@@ -173,6 +193,14 @@ class Intake:
         late, self.clocks[topic] = clock.judge(table.column("time").to_numpy())
         batch.late += int(late.sum())
         return table.append_column(_LATE, pa.array(late))
+
+    def _read_silences(self, table: pa.Table, batch: Batch) -> None:
+        for place, row in enumerate(table.to_pylist()):
+            if row["key"] not in self.clocks or any(type(row[name]) is not int or row[name] < 0 for name in _SILENT):
+                reason = f"not a record of silence: source {row['key']!r}, silent {row['silent']}, seen {row['seen']}"
+                batch.refused.append(Refused(row["offset"], SILENCE, reason, packed(table.slice(place, 1))))
+                continue
+            batch.silences.append(Silence(row["offset"], row["key"], row["appended"], row["silent"], row["seen"]))
 
     def _read_records(self, table: pa.Table, batch: Batch) -> None:
         columns = [table.column(name).to_pylist() for name in ("algorithm", "record", "offset", "appended")]

@@ -11,6 +11,7 @@ import pyarrow as pa
 from saima.events import Topic
 from saima.stores.interfaces import OnlineRead
 from saima.streams.held import Change
+from saima.streams.lateness import BEGINNING
 from saima.streams.linking import Linker, Linking
 from saima.worker.frames import SESSIONS
 from saima.worker.intake import Batch
@@ -26,10 +27,17 @@ _END = 1 << 61
 class Linked:
     """A declared linker in the worker; see linking.Sessions."""
 
-    def __init__(self, name: str, spec: Linking, topics: Mapping[str, Topic], lateness: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        name: str,
+        spec: Linking,
+        topics: Mapping[str, Topic],
+        lateness: Mapping[str, int],
+        idle: Mapping[str, int | None],
+    ) -> None:
         self._table, self._held = f"{SESSIONS}{name}", f"{HELD}{name}"
         self._heard = list(topics)
-        self._order = InOrder(topics, lateness)
+        self._order = InOrder(topics, lateness, idle)
         self._linker = Linker(spec)
         self._noted = False
         self._ended: pl.DataFrame | None = None
@@ -38,7 +46,7 @@ class Linked:
     def restore(self, read: OnlineRead) -> None:
         """Continue; sessions of another declaration end with the next batch."""
         items = dict(read.scan(self._table))
-        self._order.sorter.load(read.scan(self._held))
+        self._order.load(read.scan(self._held))
         known = items.pop(_SPEC, None)
         if known is None:
             return
@@ -55,7 +63,7 @@ class Linked:
 
     def process(self, batch: Batch) -> pa.Table | None:
         """Nodes that a batch lets out; None if there are none."""
-        passed = self._order.take(batch.tables, self._heard)
+        passed = self._order.take(batch.tables, batch.silences, self._heard)
         parts: list[pl.DataFrame] = []
         if self._ended is not None:
             parts.append(self._ended.with_columns(offset=pl.lit(batch.last, pl.Int64)))
@@ -76,10 +84,15 @@ class Linked:
             changes.append((self._table, _SPEC, spec))
             self._noted = True
         changes += [(self._table, key, data) for key, data in self._linker.changes()]
-        return changes + [(self._held, key, data) for key, data in self._order.sorter.changes()]
+        return changes + [(self._held, key, data) for key, data in self._order.changes()]
+
+    def waits(self, silent: Mapping[str, int]) -> list[str]:
+        """Topics whose silence (ms by topic), if it were recorded now, would let something out; [] if it would not."""
+        return self._heard if self._order.due(self._heard, silent, self._linker.next) else []
 
     def status(self) -> dict[str, Any]:
-        """Open sessions, events that wait or came late, counters."""
+        """Open sessions, events that wait or came late, the watermark in ms, counters."""
         sorter = self._order.sorter
+        watermark = sorter.watermark if sorter.watermark > BEGINNING else None
         counters = {name: count for name, count in self._linker.counters.items() if count}
-        return {"open": self._linker.open, "late": sorter.late, "held": len(sorter), **counters}
+        return {"open": self._linker.open, "late": sorter.late, "held": len(sorter), "watermark": watermark, **counters}

@@ -27,7 +27,13 @@ _TAKEN = ("samples", "journal")
 class Sessions:
     """Linkers by name, as `declared` reads them. Where none is declared nothing is held and nothing written."""
 
-    def __init__(self, specs: Mapping[str, Linking], topics: Mapping[str, Topic], lateness: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        specs: Mapping[str, Linking],
+        topics: Mapping[str, Topic],
+        lateness: Mapping[str, int],
+        idle: Mapping[str, int | None],
+    ) -> None:
         for name, spec in specs.items():
             for topic in spec.entries:
                 if topic not in topics:
@@ -40,7 +46,9 @@ class Sessions:
             from saima.worker.linked import Linked  # its kernels take a second to import
 
             for name, spec in specs.items():
-                self._linked[name] = Linked(name, spec, {topic: topics[topic] for topic in spec.entries}, lateness)
+                self._linked[name] = Linked(
+                    name, spec, {topic: topics[topic] for topic in spec.entries}, lateness, idle
+                )
 
     def restore(self, read: OnlineRead) -> None:
         """Continue from what an earlier process committed."""
@@ -55,6 +63,10 @@ class Sessions:
     def changes(self) -> list[Change]:
         """State changed since the last call."""
         return [change for linked in self._linked.values() for change in linked.changes()]
+
+    def waits(self, silent: Mapping[str, int]) -> list[str]:
+        """Topics whose silence (ms by topic), if it were recorded now, would let something out."""
+        return [topic for linked in self._linked.values() for topic in linked.waits(silent)]
 
     def status(self) -> dict[str, Any]:
         """By linker: open sessions, watermark in ms, events that wait or came late, counters."""

@@ -49,8 +49,10 @@ SCHEMA_OF_ROWS = pa.schema(
 class Matching:
     """Deployed rules over the topics that they listen to. Without rules nothing is held and nothing written."""
 
-    def __init__(self, topics: Mapping[str, Topic], lateness: Mapping[str, int]) -> None:
-        self.order = InOrder(topics, lateness)
+    def __init__(
+        self, topics: Mapping[str, Topic], lateness: Mapping[str, int], idle: Mapping[str, int | None]
+    ) -> None:
+        self.order = InOrder(topics, lateness, idle)
         self.matcher = Matcher(RuleSet.read([]))
         self.book = Rulebook()
         self.counts: Counter[str] = Counter()
@@ -61,7 +63,7 @@ class Matching:
     def restore(self, read: OnlineRead) -> None:
         """Continue from what an earlier process committed."""
         self.matcher = Matcher.load(read.scan(STATE))
-        self.order.sorter.load(read.scan(HELD))
+        self.order.load(read.scan(HELD))
         (book,) = read.get_many(BOOK, [_KEY])
         if book is not None:
             self.book, self._noted = Rulebook.unpack(book), book
@@ -73,7 +75,7 @@ class Matching:
         rows: list[pl.DataFrame] = []
         low = -1
         for offset, text in [*batch.orders, (None, "")]:
-            rows += self._events(batch.tables, low, offset)
+            rows += self._events(batch, low, offset)
             if offset is not None:
                 self._carry_out(offset, text)
                 low = offset
@@ -90,8 +92,13 @@ class Matching:
             return []
         self._noted = book
         changes: list[Change] = [(STATE, key, data) for key, data in self.matcher.changes()]
-        changes += [(HELD, key, data) for key, data in self.order.sorter.changes()]
+        changes += [(HELD, key, data) for key, data in self.order.changes()]
         return [*changes, (BOOK, _KEY, book)]
+
+    def waits(self, silent: Mapping[str, int]) -> list[str]:
+        """Topics whose silence (ms by topic), if it were recorded now, would let something out; [] if it would not."""
+        heard = self._heard()
+        return heard if self.order.due(heard, silent, self.matcher.timers.next) else []
 
     @property
     def active(self) -> bool:
@@ -128,9 +135,9 @@ class Matching:
         except (RuleError, *_NO_ORDER) as error:
             self.refused = f"the order at offset {offset} is refused: {error}"
 
-    def _events(self, tables: Mapping[str, pa.Table], low: int, high: int | None) -> list[pl.DataFrame]:
+    def _events(self, batch: Batch, low: int, high: int | None) -> list[pl.DataFrame]:
         """Matches that rows of offsets between two orders let out."""
-        passed = self.order.take(tables, self._heard(), low, high)
+        passed = self.order.take(batch.tables, batch.silences, self._heard(), low, high)
         if passed is None:
             return []
         found = self.matcher.process_batch(passed.events)

@@ -26,6 +26,7 @@ from saima.worker.frames import sinks
 from saima.worker.history import build, history_ends, history_frames
 from saima.worker.intake import Batch
 from saima.worker.rulefiles import RuleFiles, give
+from saima.worker.silence import Listening
 from saima.worker.status import Meter, counts, watermarks
 from saima.worker.steps import step
 from saima.worker.teller import Teller
@@ -42,7 +43,7 @@ ACTIVE, IDLE = 0.002, 0.02
 
 
 WATCHED = 0.5
-"""Seconds between looks at the files of rules."""
+"""Seconds between looks at the files of rules, and for topics that are silent."""
 
 
 def wall_clock() -> int:
@@ -85,6 +86,7 @@ class Worker:
         linked = linking.declared(settings.algorithms)
         self._engines = Engines(self.catalog, self._online, linked)
         fields = {name for topic in self.catalog.topics.values() for name in topic.fields}
+        self._listening = Listening(self.name, self.catalog.idle)
         self._files = RuleFiles(settings.algorithms, fields)
         self._ready = False
         found = sinks(self.catalog.topics, self.catalog.declarations, linked)
@@ -160,7 +162,9 @@ class Worker:
         step("after_compute")
         self._commit(batch, outputs)
         step("after_commit")
-        self.meter.committed(self._clock(), batch.appended)
+        now = self._clock()
+        self.meter.committed(now, batch.appended)
+        self._listening.hear(batch.tables, batch.silences, now)
         # Behind, a cycle takes more: what it costs once is then shared by more rows.
         self._size = min(2 * self._size, BEHIND * self._most) if batch.rows >= self._size else self._most
         return batch.rows
@@ -175,6 +179,14 @@ class Worker:
         if orders:
             give(self._log, orders, self._clock())
         return len(orders)
+
+    def listen(self) -> int:
+        """Record the silence of topics where rules or sessions wait for it; the number of records."""
+        now = self._clock()
+        silent = self._listening.look(now, self._engines.waits) if self._ready else {}
+        if silent:
+            self._listening.give(self._log, silent, self.position, now)
+        return len(silent)
 
     def drain(self) -> int:
         """Append the outbox to the tables now and clear it; the rows appended."""
@@ -225,6 +237,7 @@ class Worker:
                 raise self._drainer.failure
             if time.monotonic() - watched > WATCHED:
                 self.watch()
+                self.listen()
                 watched = time.monotonic()
             if self.cycle():
                 busy = time.monotonic()

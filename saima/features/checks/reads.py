@@ -34,6 +34,8 @@ def check_source(checker: Checker, name: str, source: Source) -> None:
     checker.known("field", source.key, source.fields, "sources", name, "key")
     checker.duration(source.lateness, "sources", name, "lateness")
     checker.duration(source.freshness, "sources", name, "freshness", least=1)
+    if source.idle is not None:
+        checker.duration(source.idle, "sources", name, "idle", least=1)
     check_record(checker, name, source)
 
 

@@ -55,6 +55,21 @@ class Linker:
         return len(self._open)
 
     @property
+    def next(self) -> int | None:
+        """The least watermark at which a session ends by its gap, ms; None without open ones."""
+        held, gap = self._open, self.spec.gap
+        while self._timers:
+            deadline, slot = self._timers[0]
+            end = int(held.rows[slot, at.LAST]) + gap
+            if held.rows[slot, at.DEPTH] and end <= deadline:
+                return deadline + 1
+            heapq.heappop(self._timers)
+            held.timed[slot] = False
+            if held.rows[slot, at.DEPTH]:
+                self._time([slot])
+        return None
+
+    @property
     def counters(self) -> dict[str, int]:
         """Counts since the beginning.
 

@@ -48,6 +48,20 @@ class Timers:
                 break
         return found
 
+    @property
+    def next(self) -> int | None:
+        """The least deadline of a live run; None without any."""
+        while self._heap:
+            span = self._heap[0]
+            live = [run for run in self._spans[span] if run.state is not None]
+            if found := [run.deadline for run in live if run.deadline >> _SHIFT <= span]:
+                return min(found)
+            heapq.heappop(self._heap)
+            del self._spans[span]
+            for run in live:  # their deadlines moved
+                self.add(run)
+        return None
+
     def __len__(self) -> int:
         return sum(len(runs) for runs in self._spans.values())
 

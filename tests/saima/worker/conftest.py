@@ -20,6 +20,7 @@ from saima.recordings import topics
 from saima.settings import Settings
 from saima.stores import open_log, open_online, open_registry, open_tables
 from saima.streams.matching.orders import Order
+from saima.worker import Worker
 
 MINUTE, HOUR = 60_000, 3_600_000
 B = 400_000 * HOUR
@@ -122,6 +123,25 @@ class Home:
             for topic, events in (("viewed", views), (JOURNAL, predictions), ("paid", payments)):
                 if events:
                     self.append(topic, *events)
+
+    @staticmethod
+    def follow(worker: Worker, drain: bool = True) -> None:
+        """Let a worker of this home run to the log's head."""
+        while worker.cycle():
+            pass
+        if drain:
+            worker.drain()
+
+    def run(self, rows: int = 4_000, restarts: bool = False) -> dict[str, Any]:
+        """A worker's life to the log's head, with a restart after every cycle if asked for; its last status."""
+        worker = Worker(self.settings, rows=rows)
+        while restarts and worker.cycle():
+            worker.close()
+            worker = Worker(self.settings, rows=rows)
+        self.follow(worker)
+        status = worker.status()
+        worker.close()
+        return status
 
     def state(self) -> dict[str, Any]:
         """Everything that must be equal after the same events: online entities, tables, facts.

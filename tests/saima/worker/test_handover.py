@@ -35,8 +35,7 @@ def test_batch_and_stream_agree_bit_for_bit(home: Home) -> None:
     worker.cycle()
     waiting = look(home)
     assert waiting.mismatches == 0, waiting.differing
-    while worker.cycle():
-        pass
+    home.follow(worker, drain=False)
     assert look(home).mismatches == 0
     worker.drain()
     worker.close()
@@ -49,11 +48,7 @@ def test_batch_and_stream_agree_bit_for_bit(home: Home) -> None:
 
 def test_a_difference_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     home.traffic(0, 10)
-    worker = Worker(home.settings)
-    while worker.cycle():
-        pass
-    worker.drain()
-    worker.close()
+    home.run()
     table = next(name for name in home.built() if name.startswith("row/"))
     online = open_online(0, home.settings, writer=True)
     with online.write() as txn:

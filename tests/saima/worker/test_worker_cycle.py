@@ -22,16 +22,10 @@ B = 400_000 * HOUR
 Home = Any  # the fixture's class, in conftest.py
 
 
-def settle(worker: Worker) -> None:
-    while worker.cycle():
-        pass
-    worker.drain()
-
-
 def test_events_become_state_tables_and_samples(home: Home) -> None:
     home.traffic(0, 40)
     worker = Worker(home.settings, rows=50)
-    settle(worker)
+    home.follow(worker)
     counts = worker.status()["counts"]
     assert worker.status()["outbox_rows"] == 0
     assert worker.position == home.log.head()[0]
@@ -63,7 +57,7 @@ def test_a_window_reads_history_and_stream_as_one(home: Home) -> None:
 
     worker = Worker(home.settings)
     home.append("viewed", home.view("a", B, "s0", 7), home.view("b", B + MINUTE, "s0", 9))
-    settle(worker)
+    home.follow(worker)
     extractor = Extractor(load(home.algorithms / "shop"), open_online(0, home.settings))
     extraction = extractor.extract({"shop": "s0", "item": "i"}, None, None, B + 2 * MINUTE)
     assert not extraction.degraded
@@ -86,7 +80,7 @@ def test_refused_rows_go_to_the_dead_letters_and_are_counted(home: Home) -> None
     home.append(JOURNAL, home.prediction("t2", B, features={"views_1h": ["many"], "mean_6h": [1.0]}))
     home.append(JOURNAL, home.prediction("t3", B, features={"views_1h": [1, 2]}))
     home.append(JOURNAL, Event("t", JOURNAL, B, 0, "j3", {"algorithm": "nobody", "record": "{}"}))
-    settle(worker)
+    home.follow(worker)
     assert worker.status()["counts"]["refused"] == 8
     assert worker.status()["counts"]["predictions"] == 1
     letters = home.tables.scan("events/dead_letter").collect().sort("seq")
@@ -119,7 +113,7 @@ def test_a_field_whose_type_changes_upstream_is_named_and_loses_only_what_does_n
     send(pa.array([[1], None], pa.list_(pa.int64())), 4)
     send(pa.array([4, 5], pa.int8()), 5)
     head = home.log.head()[0]
-    settle(worker)
+    home.follow(worker)
     assert worker.position >= head
     letters = home.tables.scan("events/dead_letter").collect().sort("seq")
     assert letters["reason"].to_list() == [
@@ -148,8 +142,7 @@ def test_a_table_whose_stored_type_differs_keeps_the_rows_waiting_and_names_the_
     old = pl.DataFrame({"offset": [0], "late": [False], "time": [B - 1], "amount": ["1.5"], "day": ["2015-08-19"]})
     home.append("paid", home.payment("t1", B, 2.5))
     home.append("viewed", home.view("ok", B, "s0", 1))
-    while worker.cycle():
-        pass
+    home.follow(worker, drain=False)
     home.tables.append("events/paid", old)
     with pytest.raises(StoreError, match="table 'events/paid' has other types: amount is Float64, there String"):
         worker.drain()
@@ -182,7 +175,7 @@ def test_a_number_that_never_came_is_no_label(home: Home) -> None:
     home.append(JOURNAL, home.prediction("t1", B))
     home.append("paid", home.payment("t1", B + HOUR, None))
     home.append("paid", home.payment("t9", B + 7 * HOUR, 1.0))
-    settle(worker)
+    home.follow(worker)
     counts = worker.status()["counts"]
     assert (counts["samples"], counts["unlabelled"], counts["pending"]) == (0, 1, 0)
     worker.close()
@@ -220,20 +213,20 @@ def test_a_new_aggregate_is_built_from_the_tables(home: Home, another: Home) -> 
     """A restart with a wider declaration ends in the same bytes as having had it from the start."""
     home.traffic(0, 12)
     worker = Worker(home.settings)
-    settle(worker)
+    home.follow(worker)
     worker.close()
     file = home.algorithms / "shop" / "algorithm.yaml"
     more = "  items: {from: viewed, key: item, measures: [count], windows: [6h]}\nfeatures:"
     file.write_text(file.read_text().replace("features:", more, 1))
     home.traffic(12, 20)
     worker = Worker(home.settings)
-    settle(worker)
+    home.follow(worker)
     worker.close()
     wide = another
     wide.history()
     wide.traffic(0, 20)
     worker = Worker(wide.settings, rows=7)
-    settle(worker)
+    home.follow(worker)
     worker.close()
     assert {table for table in wide.state()["entities"] if table.startswith("tile/")}
     assert home.state() == wide.state()
@@ -276,7 +269,7 @@ def test_what_happened_before_the_end_of_history_is_counted_once(home: Home) -> 
     """An event that history holds and the log brings again is late: batch owns what was before, the stream the rest."""
     home.append("viewed", home.view("before", home.B - 1, "s0", 1), home.view("at", home.B, "s0", 1))
     worker = Worker(home.settings)
-    settle(worker)
+    home.follow(worker)
     worker.close()
     seen = home.tables.scan("events/viewed").filter(pl.col("offset") > 0).sort("offset").collect()
     assert dict(seen.select("id", "late").iter_rows()) == {"before": True, "at": False}

@@ -24,7 +24,6 @@ import pyarrow as pa
 import pytest
 
 from saima.stores import open_online
-from saima.worker import Worker
 from saima.worker.steps import STEPS
 
 Home = Any  # the fixture's class, in conftest.py
@@ -183,17 +182,9 @@ def show(home: Home, another: Home, lives: Lives, events: int, kills: int, steps
             lives.start()
             struck.update(lives.kill_in(phase, chance.random() * (0.03 if phase == "append" else 0.005)))
     lives.finish()
-    settle(another)
+    another.run()
     compare(home, another)
     return struck
-
-
-def settle(home: Home) -> None:
-    worker = Worker(home.settings)
-    while worker.cycle():
-        pass
-    worker.drain()
-    worker.close()
 
 
 def compare(home: Home, another: Home) -> None:

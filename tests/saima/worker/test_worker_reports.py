@@ -117,11 +117,7 @@ def test_a_running_worker_reports_its_tables_and_pushes_a_retrain(
 
 def test_the_fact_is_mended_where_a_process_died_before_it_told(home: Home) -> None:
     home.traffic(0, 10)
-    worker = Worker(home.settings)
-    while worker.cycle():
-        pass
-    worker.drain()
-    worker.close()
+    home.run()
     whole = home.registry.fact("samples/shop")
     home.registry.put_fact("samples/shop", {"count": 0})
     again = Worker(home.settings)

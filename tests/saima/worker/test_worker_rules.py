@@ -50,13 +50,7 @@ def traffic(home: Home) -> None:
 
 
 def run(home: Home, rows: int, restarts: bool = False) -> dict[str, Any]:
-    worker = Worker(home.settings, rows=rows)
-    while worker.cycle():
-        if restarts:
-            worker.close()
-            worker = Worker(home.settings, rows=rows)
-    worker.drain()
-    worker.close()
+    home.run(rows, restarts)
     return found(home)
 
 
@@ -109,8 +103,7 @@ def test_matches_are_those_of_the_engine_over_the_events_in_order(home: Home) ->
         [home.tables.scan(f"events/{topic}").filter(pl.col("offset") > 0).collect() for topic in ("viewed", "paid")],
         how="diagonal",
     )
-    newest = int(events["time"].to_numpy().max())
-    watermark = newest - 10 * MINUTE
+    watermark = min(int(newest) for newest in events.group_by("type").max()["time"]) - 10 * MINUTE
     on_time = events.filter(~pl.col("late") & (pl.col("time") < watermark)).sort(*ORDER)
     matcher = Matcher(RuleSet.read([TWICE, UNPAID]))
     wanted = from_frame(matcher.process_batch(on_time)) + matcher.advance(watermark)
@@ -128,11 +121,7 @@ def identity(match: Match) -> tuple[Any, ...]:
 def test_an_order_that_is_wrong_is_refused_and_the_rules_stay(home: Home) -> None:
     home.order(TWICE)
     home.order({**TWICE, "within_ms": 5})
-    worker = Worker(home.settings)
-    while worker.cycle():
-        pass
-    told = worker.status()["rules"]
-    worker.close()
+    told = home.run()["rules"]
     assert [rule["id"] for rule in told["deployed"]] == ["twice"]
     assert "version 1 is deployed and says something else" in told["refused"]
     assert "offset 2" in told["refused"]
@@ -140,11 +129,7 @@ def test_an_order_that_is_wrong_is_refused_and_the_rules_stay(home: Home) -> Non
 
 def test_without_rules_nothing_is_written(home: Home) -> None:
     home.traffic(0, 5)
-    worker = Worker(home.settings)
-    while worker.cycle():
-        pass
-    worker.drain()
-    worker.close()
+    home.run()
     from saima.stores import open_online
 
     online = open_online(0, home.settings)
@@ -158,11 +143,7 @@ def test_a_refused_order_leaves_the_rules_to_whom_they_belong(home: Home) -> Non
     home.order(TWICE)
     event = Order([{**TWICE, "within_ms": 5}], origin="shop/rules/views.json").event(home.appended)
     home.log.append(RULES, to_table(RULES_TOPIC, [event], home.appended))
-    worker = Worker(home.settings)
-    while worker.cycle():
-        pass
-    told = worker.status()["rules"]
-    worker.close()
+    told = home.run()["rules"]
     assert "is refused" in told["refused"]
     assert [rule["origin"] for rule in told["deployed"]] == ["by hand"]
 
@@ -174,11 +155,7 @@ def test_what_is_no_order_is_refused(home: Home, text: str | None) -> None:
     home.order(TWICE)
     event = Event("x", RULES, home.appended, 0, "odd", {"order": text})
     home.log.append(RULES, to_table(RULES_TOPIC, [event], home.appended))
-    worker = Worker(home.settings)
-    while worker.cycle():
-        pass
-    told = worker.status()["rules"]
-    worker.close()
+    told = home.run()["rules"]
     assert "the order at offset 2 is refused" in told["refused"]
     assert [rule["id"] for rule in told["deployed"]] == ["twice"]
 
@@ -203,11 +180,7 @@ def test_conditions_over_values_of_other_types_do_not_hold(home: Home) -> None:
     }
     home.order(odd, other, last)
     home.traffic(0, 8)
-    worker = Worker(home.settings)
-    while worker.cycle():
-        pass
-    worker.drain()
-    worker.close()
+    home.run()
     assert not matched(home), home.tables.scan("matches").collect().rows(named=True)
 
 
@@ -221,8 +194,7 @@ def test_files_of_rules_are_watched(home: Home) -> None:
 
     def settle() -> int:
         orders = worker.watch()
-        while worker.cycle():
-            pass
+        home.follow(worker)
         return orders
 
     assert settle() == 1

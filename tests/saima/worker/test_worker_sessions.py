@@ -25,13 +25,7 @@ def declare(home: Home, text: str = VISITS, name: str = "visits") -> None:
 
 
 def run(home: Home, rows: int, restarts: bool = False) -> pl.DataFrame:
-    worker = Worker(home.settings, rows=rows)
-    while worker.cycle():
-        if restarts:
-            worker.close()
-            worker = Worker(home.settings, rows=rows)
-    worker.drain()
-    worker.close()
+    home.run(rows, restarts)
     found: pl.DataFrame = home.tables.scan("sessions/visits").collect().sort("offset", "node_id")
     return found
 
@@ -65,12 +59,7 @@ def test_sessions_of_an_old_declaration_end(home: Home) -> None:
     before = run(home, 50)
     declare(home, VISITS.replace("240000", "120000"))
     home.traffic(10, 20)
-    worker = Worker(home.settings)
-    while worker.cycle():
-        pass
-    told = worker.status()["sessions"]["visits"]
-    worker.drain()
-    worker.close()
+    told = home.run()["sessions"]["visits"]
     after = home.tables.scan("sessions/visits").collect()
     assert after.height > before.height
     assert after.n_unique("node_id") == after.height, "no node twice"
