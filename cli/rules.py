@@ -14,7 +14,8 @@ from saima.errors import SaimaError, suggest
 from saima.settings import settings
 
 if TYPE_CHECKING:
-    from saima.streams.matching.orders import Order, RuleFile
+    from saima.streams.matching import Matcher
+    from saima.streams.matching.orders import Order, Rulebook, RuleFile
     from saima.worker.matching import Matching
 
 _WAIT = 30.0
@@ -53,7 +54,7 @@ def disable(names: tuple[str, ...], in_flight: str | None) -> None:
     """Take rules out by id. One that a watched file has stays out until the file says something else of it."""
     from saima.streams.matching.orders import Order
 
-    deployed = _matching().matcher.rules.rules
+    deployed = _deployed()[0].rules.rules
     for name in names:
         if name not in deployed:
             raise SaimaError(f"no rule '{name}' is deployed{suggest(name, deployed)}; `saima rules list` names them")
@@ -101,7 +102,7 @@ def explain(what: str) -> None:
     if Path(what).is_file():
         chosen = RuleSet.read(_read(Path(what)).rules or ())
     else:
-        deployed = {one["id"]: one for one in _matching().matcher.rules.documents()}
+        deployed = {one["id"]: one for one in _deployed()[0].rules.documents()}
         if what not in deployed:
             raise SaimaError(f"'{what}' is neither a file nor a deployed rule{suggest(what, deployed)}")
         chosen = RuleSet.read([deployed[what]])
@@ -125,7 +126,7 @@ def test(file: Path, events: Path | None, days: float, limit: int) -> None:
 
 
 def _read(path: Path) -> RuleFile:
-    from saima.worker.rulefiles import read_rules
+    from saima.streams.matching.orders import read_rules
 
     try:
         return read_rules(path.read_text())
@@ -135,13 +136,35 @@ def _read(path: Path) -> RuleFile:
         raise SaimaError(f"{path}: {error}") from error
 
 
-def _matching() -> Matching:
-    """Rules and their state as the worker has committed them."""
+def _deployed() -> tuple[Matcher, Rulebook]:
+    """Rules and partial matches as the worker has committed them."""
     from saima.stores import open_online
-    from saima.worker.catalog import catalog, declared
+    from saima.streams.matching import Matcher, RuleSet
+    from saima.streams.matching.deployed import load
+    from saima.streams.matching.orders import Rulebook
+
+    if not (settings().home / "online").exists():
+        return Matcher(RuleSet.read([])), Rulebook()  # no worker has run yet
+    online = open_online(0, settings())
+    with online.read() as read:
+        matcher, book, _ = load(read)
+    online.close()
+    return matcher, book
+
+
+def _matching() -> Matching:
+    """The same with the events that wait for the watermark."""
+    from saima.features.origins import read_declaration
+    from saima.stores import open_online
+    from saima.worker.catalog import catalog
     from saima.worker.matching import Matching
 
-    found = catalog(declared(settings().algorithms))
+    folder = settings().algorithms
+    declared = {
+        path.parent.name: read_declaration(path, folder / "shared", str(path))[0]
+        for path in sorted(folder.glob("*/algorithm.yaml"))
+    }
+    found = catalog(declared)
     made = Matching(found.topics, found.lateness, found.idle)
     if not (settings().home / "online").exists():
         return made  # no worker has run yet
@@ -157,11 +180,11 @@ def _give(order: Order) -> int:
     from saima.stores import open_log
     from saima.streams.matching import RuleSet
     from saima.streams.matching.deployment import check
-    from saima.worker.rulefiles import give
+    from saima.streams.matching.orders import give
 
-    matching = _matching()
-    made = matching.book.after(matching.matcher.rules, order)
-    check(matching.matcher.partitions, RuleSet(made.rules.values(), made.shared))
+    matcher, book = _deployed()
+    made = book.after(matcher.rules, order)
+    check(matcher.partitions, RuleSet(made.rules.values(), made.shared))
     log = open_log(settings())
     try:
         return give(log, [order], time.time_ns() // 1_000_000)

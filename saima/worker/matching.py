@@ -17,6 +17,7 @@ from saima.stores.interfaces import OnlineRead
 from saima.streams.held import Change
 from saima.streams.lateness import BEGINNING
 from saima.streams.matching import SCHEMA, Match, Matcher, RuleError, RuleSet
+from saima.streams.matching.deployed import BOOK, KEY, STATE, load
 from saima.streams.matching.orders import Order, Rulebook
 from saima.worker.intake import Batch
 from saima.worker.ordered import InOrder
@@ -24,10 +25,8 @@ from saima.worker.ordered import InOrder
 _NO_ORDER = (ValueError, TypeError, AttributeError, RecursionError)
 """What reading a record that is no order raises."""
 
-STATE, HELD, BOOK = "matching", "matching_held", "matching_book"
-"""Online tables of partial matches, of events that wait for the watermark, and of the rules' origins."""
-
-_KEY = "book"
+HELD = "matching_held"
+"""Online table of events that wait for the watermark."""
 
 SCHEMA_OF_ROWS = pa.schema(
     [
@@ -62,11 +61,9 @@ class Matching:
 
     def restore(self, read: OnlineRead) -> None:
         """Continue from what an earlier process committed."""
-        self.matcher = Matcher.load(read.scan(STATE))
+        self.matcher, self.book, noted = load(read)
+        self._noted = self.book.pack() if noted is None else noted
         self.order.load(read.scan(HELD))
-        (book,) = read.get_many(BOOK, [_KEY])
-        if book is not None:
-            self.book, self._noted = Rulebook.unpack(book), book
 
     def process(self, batch: Batch) -> pa.Table | None:
         """Matches that a batch lets out, its orders carried out at their offsets; None without any."""
@@ -93,7 +90,7 @@ class Matching:
         self._noted = book
         changes: list[Change] = [(STATE, key, data) for key, data in self.matcher.changes()]
         changes += [(HELD, key, data) for key, data in self.order.changes()]
-        return [*changes, (BOOK, _KEY, book)]
+        return [*changes, (BOOK, KEY, book)]
 
     def waits(self, silent: Mapping[str, int]) -> list[str]:
         """Topics whose silence (ms by topic), if it were recorded now, would let something out; [] if it would not."""

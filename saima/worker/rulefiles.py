@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, get_args
 
 from saima.errors import SaimaError
-from saima.events import RULES, RULES_TOPIC, to_table
-from saima.stores.interfaces import EventLog
-from saima.streams.matching import read_rule
-from saima.streams.matching.deployment import InFlight
-from saima.streams.matching.orders import Order, RuleFile
+from saima.streams.matching.orders import RuleFile, read_rules
 from saima.streams.ordering import ENVELOPE
 
 LOG = logging.getLogger("saima.worker")
@@ -63,28 +57,3 @@ class RuleFiles:
             errors[name] = str(error)
             return RuleFile(None)
         return file
-
-
-def give(log: EventLog, orders: Sequence[Order], now: int) -> int:
-    """Append orders given at `now` (wall ms) to the log; the offset of the last."""
-    events = [order.event(now, number) for number, order in enumerate(orders)]
-    return log.append(RULES, to_table(RULES_TOPIC, events, now))[0]
-
-
-def read_rules(text: str, known: Iterable[str] | None = None) -> RuleFile:
-    """Rules of a file. Raises RuleError for a wrong rule, SaimaError for another shape, ValueError for no JSON."""
-    found: Any = json.loads(text)
-    how: Any = "drain"
-    if isinstance(found, dict) and "rules" in found:
-        how = found.get("in_flight", how)
-        unknown = sorted(found.keys() - {"rules", "in_flight"})
-        if unknown or how not in get_args(InFlight):
-            what = f"'{unknown[0]}' is unknown" if unknown else f"in_flight is {how!r}"
-            raise SaimaError(
-                f"{what}; a file of rules has 'rules' and 'in_flight', one of {', '.join(get_args(InFlight))}"
-            )
-        found = found["rules"]
-    documents = found if isinstance(found, list) else [found]
-    for document in documents:
-        read_rule(document, known)
-    return RuleFile(documents, how)

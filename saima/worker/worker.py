@@ -16,7 +16,7 @@ from saima.errors import SaimaError, StoreError
 from saima.features.declaration import Declaration
 from saima.settings import Settings
 from saima.stores import open_log, open_online, open_registry, open_tables
-from saima.streams.matching.orders import wanted
+from saima.streams.matching.orders import give, wanted
 from saima.worker import ledger, letters, linking
 from saima.worker.catalog import catalog, declared
 from saima.worker.commits import Committer
@@ -25,7 +25,7 @@ from saima.worker.engines import Engines
 from saima.worker.frames import sinks
 from saima.worker.history import build, history_ends, history_frames
 from saima.worker.intake import Batch
-from saima.worker.rulefiles import RuleFiles, give
+from saima.worker.rulefiles import RuleFiles
 from saima.worker.silence import Listening
 from saima.worker.status import Meter, counts, watermarks
 from saima.worker.steps import step

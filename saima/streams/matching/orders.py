@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
+import polars as pl
 from xxhash import xxh3_128_hexdigest
 
-from saima.events import RULES, Event
+from saima.errors import SaimaError
+from saima.events import RULES, RULES_TOPIC, Event, to_table_frame
+from saima.stores.interfaces import EventLog
 from saima.streams.matching.deployment import InFlight
 from saima.streams.matching.rules import RuleSet, digest, read_rule
+from saima.streams.ordering import ENVELOPE
+
+_ROW = {**ENVELOPE, "order": pl.String()}
 
 BY_HAND = "by hand"
 """Origin of an order that a person gave; that of a watched file is its path."""
@@ -112,3 +118,30 @@ def wanted(files: Mapping[str, RuleFile], rules: RuleSet, book: Rulebook) -> lis
         if origin != BY_HAND and name not in named and not wrong:
             gone.setdefault(origin, []).append(name)
     return [*found, *(Order((), names, origin=origin) for origin, names in sorted(gone.items()))]
+
+
+def give(log: EventLog, orders: Sequence[Order], now: int) -> int:
+    """Append orders given at `now` (wall ms) to the log; the offset of the last."""
+    events = [order.event(now, number) for number, order in enumerate(orders)]
+    rows = pl.DataFrame([(e.key, e.type, e.time, e.seq, e.id, e.payload["order"]) for e in events], _ROW, orient="row")
+    # not to_table: Arrow imports pandas to read Python's objects, which is most of the time of a command
+    return log.append(RULES, to_table_frame(RULES_TOPIC, rows, now))[0]
+
+
+def read_rules(text: str, known: Iterable[str] | None = None) -> RuleFile:
+    """Rules of a file. Raises RuleError for a wrong rule, SaimaError for another shape, ValueError for no JSON."""
+    found: Any = json.loads(text)
+    how: Any = "drain"
+    if isinstance(found, dict) and "rules" in found:
+        how = found.get("in_flight", how)
+        unknown = sorted(found.keys() - {"rules", "in_flight"})
+        if unknown or how not in get_args(InFlight):
+            what = f"'{unknown[0]}' is unknown" if unknown else f"in_flight is {how!r}"
+            raise SaimaError(
+                f"{what}; a file of rules has 'rules' and 'in_flight', one of {', '.join(get_args(InFlight))}"
+            )
+        found = found["rules"]
+    documents = found if isinstance(found, list) else [found]
+    for document in documents:
+        read_rule(document, known)
+    return RuleFile(documents, how)

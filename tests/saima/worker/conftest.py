@@ -29,8 +29,8 @@ B = 400_000 * HOUR
 ALGORITHM = """
 algorithm: shop
 sources:
-  viewed: {key: shop, fields: {shop: string, item: string, seconds: int64}, lateness: 10m}
-  paid: {key: trace, fields: {trace: string, shop: string, amount: float64}, lateness: 10m}
+  viewed: {key: shop, fields: {shop: string, item: string, seconds: int64}, lateness: 10m, idle: null}
+  paid: {key: trace, fields: {trace: string, shop: string, amount: float64}, lateness: 10m, idle: null}
 request:
   fields: {shop: string, item: string}
 tables:

@@ -11,11 +11,12 @@ import pytest
 
 from saima.events import RULES, RULES_TOPIC, Event, to_table
 from saima.streams.matching import Matcher, RuleSet, from_frame
+from saima.streams.matching.deployed import BOOK, STATE
 from saima.streams.matching.matches import Match
 from saima.streams.matching.orders import Order
 from saima.streams.ordering import ORDER
 from saima.worker import Worker
-from saima.worker.matching import BOOK, HELD, STATE
+from saima.worker.matching import HELD
 
 from .conftest import B
 

@@ -57,9 +57,12 @@ def silences(home: Home) -> list[dict[str, Any]]:
     return [{"offset": one.first + i, **row} for one in found for i, row in enumerate(one.table.to_pylist())]
 
 
-def idle(home: Home, text: str) -> None:
-    path = home.algorithms / "shop" / "algorithm.yaml"
-    path.write_text(path.read_text().replace("lateness: 10m", f"lateness: 10m, idle: {text}"))
+@pytest.fixture
+def algorithms(algorithms: Path) -> Path:
+    """Those of the other tests, where silence is minded."""
+    path = algorithms / "shop" / "algorithm.yaml"
+    path.write_text(path.read_text().replace("idle: null", "idle: 1m"))
+    return algorithms
 
 
 @pytest.fixture
@@ -172,7 +175,8 @@ def test_what_nobody_listened_to_is_no_silence(home: Home, clock: Clock) -> None
 
 
 def test_a_topic_that_never_idles_is_waited_for(home: Home, clock: Clock) -> None:
-    idle(home, "null")
+    path = home.algorithms / "shop" / "algorithm.yaml"
+    path.write_text(path.read_text().replace("idle: 1m", "idle: null"))
     home.order(UNPAID)
     home.append("viewed", home.view("v0", B, "s0", 1))
     home.append("paid", home.payment("t0", B, 1.0))
