@@ -258,3 +258,55 @@ def test_the_year_2200_makes_no_other_event_late(home: Home) -> None:
     home.append("viewed", home.view("v2", B + 60 * MINUTE, "s0", 2))
     rows = run(home, 100)["rows"]
     assert rows["ids"].to_list() == [["v0", "v1"]]
+
+
+@pytest.mark.parametrize("how", ["drain", "drop", "migrate"])
+def test_a_swap_in_the_worker_loses_and_doubles_no_event(home: Home, another: Home, how: str) -> None:
+    """Partial matches of the changed rule drain, drop or migrate while the worker restarts after every few events; a
+    naive loop over the log, event by event, gives the same matches."""
+    second = {**TWICE, "version": 2, "within_ms": 60 * MINUTE}
+    another.history()
+    for one in (home, another):
+        one.order(TWICE)
+        for i in range(60):
+            if i == 30:
+                one.order(second, in_flight=how)
+            late = 3 * MINUTE if i % 5 == 4 else 0
+            one.append("viewed", one.view(f"v{i}", B + i * 2 * MINUTE - late, f"s{i % 2}", i * 7 % 11))
+    restarted, whole = run(home, 3, restarts=True), run(another, 100_000)
+    assert {**restarted, "rows": None} == {**whole, "rows": None}
+    assert restarted["rows"].equals(whole["rows"])
+    assert restarted["rows"].rows() == list(restarted["rows"].unique(maintain_order=True).rows()), (
+        "no match comes twice"
+    )
+    wanted = swapped(home, how)
+    told = restarted["rows"].select("rule", "version", "key", "time", "ids").rows()
+    assert sorted(map(repr, told)) == sorted(repr((m.rule, m.version, m.key, m.time, list(m.ids))) for m in wanted)
+    assert {row[1] for row in told} == {1, 2}
+    events = home.tables.scan("events/viewed").filter(pl.col("offset") > 0).collect()
+    assert sorted(events["id"]) == sorted(f"v{i}" for i in range(60))
+
+
+def swapped(home: Home, how: Any) -> list[Match]:
+    """What the rules match where events wait for the watermark one by one and orders come between them."""
+    matcher, found = Matcher(RuleSet.read([])), []
+    held: list[Event] = []
+    newest = -1
+    for segment in home.log.read({0: 0}, 1_000_000):
+        for row in segment.table.to_pylist():
+            if segment.topic == RULES:
+                matcher.deploy(RuleSet.read(json.loads(row["order"])["deploy"]), how)
+                continue
+            held.append(
+                Event(
+                    *(row[name] for name in ("key", "type", "time", "seq", "id")),
+                    {name: row[name] for name in home.topics["viewed"].fields},
+                )
+            )
+            newest = max(newest, row["time"])
+            watermark = newest - 10 * MINUTE
+            for event in sorted((event for event in held if event.time < watermark), key=lambda event: event.time):
+                held.remove(event)
+                found += matcher.process(event)
+            found += matcher.advance(watermark)
+    return found
