@@ -71,12 +71,15 @@ class Shop:
             time.sleep(0.05)
         self._online = open_online(0, self.settings)
 
-    def append(self, seconds: int) -> None:
-        """One view, a minute of event time after the one before: it moves the watermark past that one."""
-        self._time += STEP
-        self._number += 1
-        event = Event("s", "viewed", self._time, 0, f"v{self._number}", {"shop": "s", "seconds": seconds})
-        self.log.append("viewed", to_table(self.topic, [event], time.time_ns() // 1_000_000))
+    def append(self, *seconds: int) -> None:
+        """Views, each a minute of event time after the one before: it moves the watermark past that one."""
+        events = []
+        for each in seconds:
+            self._time += STEP
+            self._number += 1
+            fields = {"shop": "s", "seconds": each}
+            events.append(Event("s", "viewed", self._time, 0, f"v{self._number}", fields))
+        self.log.append("viewed", to_table(self.topic, events, time.time_ns() // 1_000_000))
 
     def matches(self) -> int:
         """Commits with matches so far."""
@@ -105,8 +108,7 @@ def matched(shop: Shop, count: int) -> list[float]:
     give(shop.log, [Order([rule("first", 1, 5)])], time.time_ns() // 1_000_000)
     found = []
     for _ in range(count):
-        for seconds in (0, 9):
-            shop.append(seconds)
+        shop.append(0, 9)
         time.sleep(0.05)  # these are read before the one that is measured, as they are in steady traffic
         known, began = shop.matches(), time.perf_counter()
         shop.append(0)
@@ -122,8 +124,7 @@ def deployed(shop: Shop, count: int) -> list[float]:
         # nothing else may match: the other rule and what the version before has begun go
         order = Order([rule("second", number + 1, 100 + number)], ("first",), "drop")
         give(shop.log, [order], time.time_ns() // 1_000_000)
-        for seconds in (0, 100 + number, 0):
-            shop.append(seconds)
+        shop.append(0, 100 + number, 0)
         found.append(shop.visible(known, began))
         time.sleep(0.05)
     return found

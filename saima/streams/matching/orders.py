@@ -36,7 +36,7 @@ class Order:
     origin: str = BY_HAND
 
     def event(self, now: int, number: int = 0) -> Event:
-        """The order as an event of the topic `rules`, given at `now` (ms); equal orders of one moment are one."""
+        """The order as an event of the topic `rules`, given at `now` (ms); equal orders of one moment have one id."""
         text = json.dumps(vars(self), sort_keys=True, default=list)
         identity = xxh3_128_hexdigest(f"{now} {number} {text}".encode())
         return Event(self.origin, RULES, now, number, identity, {"order": text})

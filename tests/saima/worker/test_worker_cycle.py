@@ -311,7 +311,7 @@ def test_an_aggregate_of_tier_batch_is_not_computed_and_missing_online(home: Hom
     file.write_text(file.read_text().replace("windows: [1h, 6h]}", "windows: [1h, 6h], tier: batch}"))
     worker = Worker(home.settings)
     home.append("viewed", home.view("a", B, "s0", 7))
-    settle(worker)
+    home.follow(worker)
     assert not worker.catalog.groups
     extractor = Extractor(load(home.algorithms / "shop"), open_online(0, home.settings))
     extraction = extractor.extract({"shop": "s0", "item": "i"}, None, None, B + 2 * MINUTE)
