@@ -64,9 +64,10 @@ class Shop:
         # the tables take nothing while it is measured, so that matches stay in the outbox, where they are seen
         command = [sys.executable, "-m", "saima.worker", "--drain-seconds", "3600"]
         self._worker = subprocess.Popen(command, env=variables, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + DEADLINE
+        deadline = time.monotonic() + 3 * DEADLINE
         while not any(one.get("state") == "running" for one in self._registry.statuses("worker/").values()):
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or self._worker.poll() is not None:
+                self._worker.kill()
                 raise TimeoutError("the worker does not start")
             time.sleep(0.05)
         self._online = open_online(0, self.settings)
