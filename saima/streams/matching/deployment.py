@@ -79,8 +79,7 @@ def _replace_runs(
     light, keyed.light, keyed.count, keyed.until = keyed.light, {}, 0, 0
     for entries in light.values():
         for moves, cell, start, _ in entries:
-            assert moves.table is not None
-            target = _target(moves.table, successor(moves.rule), counters)
+            target = _target(moves.rule.tables[moves.place], successor(moves.rule), counters)
             if target is not None:
                 keyed.place(target, cell, start, timers)
                 kept[target.rule] = None

@@ -43,7 +43,7 @@ class Moves:
     """Transitions of a state for one event type, and their shape.
 
     follow, follow_type: where MOVE and its like lead to a light state, the moves from there and the type it awaits.
-    straight: `follow`, where the shape is MOVE.
+    straight: `follow`, where the shape is MOVE. place: index of the state that they leave.
     """
 
     shape: int
@@ -52,12 +52,12 @@ class Moves:
     step: str
     ends: bool
     transitions: tuple[Transition, ...]
-    table: StateTable | None = None
     rule: Any = None
     within: int = 0
     follow: Moves | None = None
     follow_type: str = ""
     straight: Moves | None = None
+    place: int = 0
 
 
 class StateTable:
@@ -122,7 +122,7 @@ def tabulate(compiled: Any, rule: Rule, states: list[State], types: set[str], sh
         for found in (*table.moves.values(), table.other):
             if found is _STAY:
                 continue
-            found.table, found.rule, found.within = table, compiled, rule.within_ms or FOREVER
+            found.rule, found.place, found.within = compiled, table.index, rule.within_ms or FOREVER
             if found.target is not None and found.target.light:
                 found.follow = found.target.awaited()
                 found.follow_type = (found.target.awaits or ("",))[0]

@@ -113,6 +113,32 @@ def test_events_before_the_watermark_are_counted() -> None:
     assert matcher.counters["", "late"] == 1
 
 
+@pytest.mark.parametrize(("apart", "seq"), [(10, 0), (1 << 40, 0), (10, 1 << 62)])
+def test_numbers_that_four_bytes_do_not_hold(apart: int, seq: int) -> None:
+    matcher = matcher_of({"pattern": [step("a"), step("b", "followed_by"), step("c", "followed_by")]})
+    for place, name in enumerate("aab"):
+        matcher.process(Event("k", name, place * apart, seq + place, f"e{place}", {}))
+    again = Matcher.restore(matcher.snapshot())
+    assert again.snapshot() == matcher.snapshot()
+    last = Event("k", "c", 3 * apart, seq, "e3", {})
+    found = again.process(last)
+    assert found == matcher.process(last)
+    assert [match.ids for match in found] == [("e0", "e2", "e3"), ("e1", "e2", "e3")]
+
+
+def test_damaged_state_names_its_key() -> None:
+    matcher = matcher_of({"pattern": [step("a"), step("b", "followed_by")]})
+    feed(matcher, "a")
+    (name, data), meta = matcher.changes()
+    assert data is not None
+    assert meta[1] is not None
+    with pytest.raises(StoreError, match="key 'k' are damaged"):
+        Matcher.load([(name, data[:-8]), (meta[0], meta[1])])
+    for broken in (data[:-3], data[:9], b""):
+        with pytest.raises(StoreError, match="cannot be read"):
+            Matcher.load([(name, broken), (meta[0], meta[1])])
+
+
 def test_the_year_2200_and_a_key_of_a_megabyte() -> None:
     matcher = matcher_of({"pattern": [step("a"), step("b", "followed_by")], "within_ms": 10})
     key, time = "k" * 1_000_000, 7_258_118_400_000
