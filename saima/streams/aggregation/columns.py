@@ -13,9 +13,9 @@ from saima.features.windows import BehindHead
 from saima.features.windows.component import Row
 from saima.features.windows.definition import Ask, Group
 from saima.features.windows.measure import components
-from saima.streams.aggregation import kernels, measuring, packing, words
-from saima.streams.aggregation.regions import CLASSES, ROOM, pool
-from saima.streams.aggregation.slots import Slots
+from saima.streams.aggregation import adding, kernels, measuring, packing, words
+from saima.streams.aggregation.regions import CLASSES, ROOM, longer, pool
+from saima.streams.aggregation.slots import FEW, Slots
 from saima.streams.aggregation.tiles import Fetch
 from saima.streams.aggregation.totals import ColumnView
 
@@ -24,11 +24,8 @@ Ints = npt.NDArray[np.int64]
 KINDS = {"count": (1,), "sum": (2, 3), "min": (4,), "max": (5,)}
 """Words of a tile that a component packs."""
 
-STAGED = 1024
-"""Single events that are taken into the arrays together."""
-
-FEW = 64
-"""Events up to which a call costs more than a cache miss."""
+STAGED = 4 * 1024
+"""Entries of `staged` at which single events are taken into the arrays together."""
 
 
 def columnar(group: Group) -> bool:
@@ -41,7 +38,10 @@ def _sums(group: Group) -> bool:
 
 
 class ColumnTiles:
-    """Tiles of one group in arrays; groups that are not `columnar` are refused with ValueError."""
+    """Tiles of one group in arrays; groups that are not `columnar` are refused with ValueError.
+
+    staged: single events that are not yet in the arrays, each as four entries: key, time, seq, value.
+    """
 
     def __init__(self, group: Group, fetch: Fetch | None = None) -> None:
         if not columnar(group):
@@ -51,7 +51,7 @@ class ColumnTiles:
         self._shape = words.Shape(group, sum(map(len, (KINDS[name] for name in components(group)))))
         self._kinds = np.array([kind for name in components(group) for kind in KINDS[name]], np.int64)
         self._hops, self._widths = np.array(group.hops, np.int64), np.array(group.widths, np.int64)
-        self._event = tuple(np.zeros(1, np.int64) for _ in range(4))
+        self.staged: list[Any] = []
         self.clear()
 
     def clear(self) -> None:
@@ -61,7 +61,7 @@ class ColumnTiles:
         self._changed, self._changes = np.empty(512, np.int64), 0
         self._rows, self._tiles = np.zeros((4096, 3), np.int64), np.zeros((4096, 6), np.int64)
         self._row_heads, self._tile_heads = pool(), pool()
-        self._staged: tuple[list[str], list[int], list[int], list[Any]] = ([], [], [], [])
+        self.staged.clear()
 
     def _fresh(self, count: int) -> Ints:
         keys = np.zeros((count, kernels.TILES + 4 * len(self._hops)), np.int64)
@@ -75,51 +75,36 @@ class ColumnTiles:
         return self._slots.seek(key) >= 0
 
     def add(self, key: str, row: Row) -> None:
-        keys, times, seqs, values = self._staged
-        keys.append(key)
-        times.append(row[0])
-        seqs.append(row[1])
-        values.append(row[2] or 0)
-        if len(keys) >= STAGED:
+        self.staged += (key, row[0], row[1], row[2] or 0)
+        if len(self.staged) >= STAGED:
             self.settle()
 
     def settle(self) -> None:
-        keys, times, seqs, values = self._staged
-        if keys:
-            self._staged = ([], [], [], [])
-            if len(keys) == 1 and not self.group.is_float:
-                slots, at, order, words = self._event
-                slots[0], at[0], order[0], words[0] = self._slots.one(keys[0]), times[0], seqs[0], values[0]
-                self._take(slots, at, order, words)
-                return
-            few = len(keys) <= FEW
-            slots = np.array(list(map(self._slots.one, keys))) if few else self._slots.of(pl.Series(keys), insert=True)
-            kind = np.float64 if self.group.is_float else np.int64
-            self._insert(slots, np.array(times), np.array(seqs), np.array(values, kind))
+        staged = self.staged
+        if staged:
+            keys, times, seqs, values = staged[::4], staged[1::4], staged[2::4], staged[3::4]
+            staged.clear()
+            self._insert(self._slots.named(keys), packing.whole(times), packing.whole(seqs), self._words_of(values))
+
+    def _words_of(self, values: list[Any]) -> Ints:
+        return packing.ordered(np.array(values, np.float64)) if self.group.is_float else packing.whole(values)
 
     def add_batch(self, keys: pl.Series, times: Ints, seqs: Ints, values: pl.Series | None) -> None:
         self.settle()
         slots = self._slots.of(keys, insert=True)
-        self._insert(slots, times, seqs, np.zeros(len(slots), np.int64) if values is None else values.to_numpy())
+        numbers = np.zeros(len(slots), np.int64) if values is None else values.to_numpy()
+        ordered = packing.ordered(numbers) if self.group.is_float else np.array(numbers)
+        self._insert(slots, np.array(times), np.array(seqs), ordered)  # writable: one compilation serves all
 
-    def _insert(self, slots: Ints, times: Ints, seqs: Ints, values: npt.NDArray[Any]) -> None:
-        words = packing.ordered(values) if self.group.is_float else values
-        times, seqs, words = np.array(times), np.array(seqs), np.array(words)  # writable: one compilation serves all
-        if len(slots) > FEW:
-            self._widen()
-            self._fetch_new()
-            kernels.warm(slots, self._keys, len(self._hops), self._rows, self._tiles)
-        self._take(slots, times, seqs, words)
-
-    def _take(self, slots: Ints, times: Ints, seqs: Ints, words: Ints) -> None:
+    def _insert(self, slots: Ints, times: Ints, seqs: Ints, values: Ints) -> None:
         """Events into the arrays, which grow as they need."""
         self._widen()
         self._fetch_new()
         self._changes = packing.mark(slots, self._keys, self._changed, self._changes)
         done = 0
         while True:
-            done = kernels.add_many(
-                slots, times, seqs, words, done, self._keys, self.group.keep, self._hops, self._widths,
+            done, _ = adding.add_many(
+                slots, times, seqs, values, done, self._keys, self.group.keep, self._hops, self._widths,
                 *self._arrays(),
             )  # fmt: skip
             if done == len(slots):
@@ -167,7 +152,7 @@ class ColumnTiles:
 
     def seek(self, key: str) -> int:
         """Slot of a key, -1 without one; what was staged is in the arrays."""
-        if self._staged[0]:
+        if self.staged:
             self.settle()
         return self._slots.seek(key)
 
@@ -253,12 +238,3 @@ class ColumnTiles:
             changed = np.flatnonzero(dirty)
             self._changed[: len(changed)], self._changes = changed, len(changed)
         return gone
-
-
-def longer(table: Ints, used: int, needed: int) -> Ints:
-    """The table, twice as long or more where so many rows more do not fit."""
-    if used + needed <= len(table):
-        return table
-    grown = np.empty((max(2 * len(table), used + needed), table.shape[1]), np.int64)
-    grown[:used] = table[:used]
-    return grown

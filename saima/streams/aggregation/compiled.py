@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from saima.features.windows.definition import Group, Window
-from saima.streams.aggregation.columns import FEW, ColumnTiles
+from saima.streams.aggregation.columns import ColumnTiles
+from saima.streams.aggregation.slots import FEW
 
 
 @cache

@@ -10,6 +10,7 @@ import polars as pl
 
 from saima.events import Event
 from saima.features.declaration import Source
+from saima.streams.aggregation.columns import STAGED, ColumnTiles
 from saima.streams.aggregation.rows import NOTED, RowTiles
 from saima.streams.aggregation.single import plain, take
 from saima.streams.aggregation.tiles import Tiles
@@ -47,8 +48,12 @@ class Intake:
         self.late = 0
         self.take: Callable[[Event], list[Late]] = self._take
         """Take in one event; the event itself if it is late."""
-        if len(tiles) == 1 and isinstance(tiles[0], RowTiles) and plain(tiles[0].group):
-            self.take = self._plainly(tiles[0])
+        if len(tiles) == 1 and plain(tiles[0].group):
+            (only,) = tiles
+            if isinstance(only, RowTiles):
+                self.take = self._plainly(only)
+            elif isinstance(only, ColumnTiles):
+                self.take = self._staging(only)
 
     def _take(self, event: Event) -> list[Late]:
         time = event.time
@@ -89,6 +94,30 @@ class Intake:
             rows.append((time, seq, value))
             if len(rows) >= NOTED:
                 fold(key)
+            return []
+
+        return admit
+
+    def _staging(self, tiles: ColumnTiles) -> Callable[[Event], list[Late]]:
+        """The same into arrays."""
+        staged, settle, lateness = tiles.staged, tiles.settle, self._lateness
+        key_field, value_field, otherwise = tiles.group.key[0], str(tiles.group.value), self._takes[0]
+
+        def admit(event: Event) -> list[Late]:
+            time = event.time
+            if time > self._newest:
+                self._newest = time
+            elif time < self._newest - lateness:
+                return self._late(event)
+            self.accepted += 1
+            payload, seq = event.payload, event.seq
+            key, value = payload.get(key_field), payload.get(value_field)
+            if key.__class__ is not str or value.__class__ is not int or seq.__class__ is not int:
+                otherwise(time, seq, payload)
+                return []
+            staged.extend((key, time, seq, value))
+            if len(staged) >= STAGED:
+                settle()
             return []
 
         return admit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,11 @@ from saima.streams.aggregation.regions import BEGIN, LENGTH, OFFSET
 Ints = npt.NDArray[np.int64]
 
 SIGN = 2**63 - 1
+
+
+def whole(numbers: list[int]) -> Ints:
+    """Whole numbers as an array. Raises OverflowError for one that int64 does not hold."""
+    return np.frombuffer(array("q", numbers), np.int64)
 
 
 def ordered(floats: npt.NDArray[np.float64]) -> Ints:

@@ -21,6 +21,9 @@ LEAST = 4
 
 CLASSES = 48
 
+SMALL = 1 << 14
+"""Rows by which an array grows at least."""
+
 
 def pool() -> Ints:
     """The free rooms by size, and in the last word how many rows of the array are used."""
@@ -61,3 +64,14 @@ def room_for(needed: int) -> int:
     while room < needed:
         room *= 2
     return room
+
+
+def longer(table: Ints, used: int, needed: int) -> Ints:
+    """The table, longer where so many rows more do not fit.
+
+    It grows where it lies, by a quarter: a long array is moved by its pages, not copied, and no more memory is
+    touched than is needed.
+    """
+    if used + needed > len(table):
+        table.resize((max(len(table) + max(len(table) // 4, SMALL), used + needed), table.shape[1]), refcheck=False)
+    return table

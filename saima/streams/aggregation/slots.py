@@ -22,6 +22,10 @@ FEW = 64
 """Texts up to which the call of a kernel costs more than a loop."""
 
 
+KNOWN = 1 << 20
+"""Texts of single events' keys that are remembered at most."""
+
+
 class Slots:
     """Numbers 0, 1, 2, ... of keys in order of their first appearance.
 
@@ -35,19 +39,26 @@ class Slots:
         self._text = np.zeros(8192, np.uint8)
         self._known: dict[str, int] = {}
 
-    def one(self, key: str) -> int:
-        """Slot of a key, new if it is."""
-        slot = self._known.get(key)
-        if slot is None:
-            slot = self._known[key] = self._single(key, insert=True)
-        return slot
+    def named(self, keys: list[str]) -> Ints:
+        """Slots of the keys of single events, new for those that have none; those of a few are remembered by text."""
+        if len(keys) > FEW:
+            return self.of(pl.Series(keys, dtype=pl.String), insert=True)
+        known = self._known
+        try:
+            return np.array([known[key] for key in keys], np.int64)
+        except KeyError:
+            slots = [self._single(key, insert=True) for key in keys]
+        if len(known) > KNOWN:
+            known.clear()
+        known.update(zip(keys, slots, strict=True))
+        return np.array(slots, np.int64)
 
     def seek(self, key: str) -> int:
         """Slot of a key, -1 if it has none."""
         slot = self._known.get(key)
         if slot is None:
             slot = self._single(key, insert=False)
-            if slot >= 0:
+            if slot >= 0 and len(self._known) <= KNOWN:
                 self._known[key] = slot
         return slot
 
@@ -84,8 +95,7 @@ class Slots:
     def _of(self, offsets: Ints, data: Bytes, *, insert: bool) -> Ints:
         out = np.empty(len(offsets) - 1, np.int64)
         words = np.empty((len(out), 3), np.uint64)
-        digest(offsets, data, words)
-        done = 0
+        done = -1
         while True:
             done, self.count = probe(
                 offsets, data, words, self._table, self._ends, self._text, self.count, out, done, insert
@@ -138,7 +148,13 @@ def probe(
     offsets: Ints, data: Bytes, words: Words, table: Words, ends: Ints, text: Bytes, count: int, out: Ints, start: int,
     insert: bool,
 ) -> tuple[int, int]:  # fmt: skip
-    """Fill `out` from `start`; returns where it stopped for want of room (or the end), and how many slots there are."""
+    """Fill `out` from `start`; returns where it stopped for want of room (or the end), and how many slots there are.
+
+    At the beginning `start` is -1: the keys have no digests yet.
+    """
+    if start < 0:
+        digest(offsets, data, words)
+        start = 0
     mask = np.uint64(len(table) - 1)
     touched = np.uint64(0)
     for i in range(start, len(out)):  # independent loads, so that the misses of a batch overlap

@@ -19,6 +19,15 @@ WORDS = 5
 """Of a window's total: count, high and low digits of the sum, least and greatest value."""
 
 
+PLAIN = ("count", "sum", "mean", "min", "max")
+"""Measures of whole numbers that follow from a total at once, where its sum is far from the end of int64."""
+
+NOTHING = tuple(empty(measure) for measure in PLAIN)
+
+SMALL = 2**20
+"""High digits below it make sums that a float holds exactly."""
+
+
 class Measured(Protocol):
     """Where totals come from: the arrays of one group."""
 
@@ -37,7 +46,10 @@ class ColumnView:
     def __init__(self, tiles: Measured, asks: Sequence[Ask]) -> None:
         self._tiles, self._asks = tiles, asks
         windows: list[Window] = list(dict.fromkeys(ask.window for ask in asks))
-        self._parts = [(value_of(ask, tiles.group), windows.index(ask.window), empty(ask.measure)) for ask in asks]
+        places = [(windows.index(ask.window), ask) for ask in asks]
+        self._parts = [(value_of(ask, tiles.group), w, empty(ask.measure)) for w, ask in places]
+        self._plain = all(ask.measure in PLAIN for ask in asks) and tiles.group.dtype == "int64"
+        self._pick = [len(PLAIN) * w + PLAIN.index(ask.measure) for w, ask in places] if self._plain else []
         level = {hop: i for i, hop in enumerate(tiles.group.hops)}
         shapes = [(window.width, window.hop, level.get(window.hop, -1)) for window in windows]
         self._windows = np.array(shapes, np.int64).reshape(-1, 3)
@@ -60,6 +72,18 @@ class ColumnView:
 
     def _values(self, totals: Ints) -> list[Any]:
         rows: list[list[Any]] = totals.tolist()
+        if self._plain:
+            found: list[Any] = []
+            for count, high, low, least, greatest in rows:
+                if not -SMALL < high < SMALL:
+                    break
+                if count:
+                    total = (high << 32) + low
+                    found += (count, total, total / count, least, greatest)
+                else:
+                    found += NOTHING
+            else:
+                return [found[place] for place in self._pick]
         if self._tiles.group.is_float:
             for row, ends in zip(rows, floats_of(totals).tolist(), strict=True):
                 row[3:] = ends[3:]

@@ -21,7 +21,7 @@ def test_slots_are_a_dictionary(batches: list[list[str]], data: st.DataObject) -
         if data.draw(st.booleans()):
             assert slots.of(pl.Series(keys, dtype=pl.String), insert=True).tolist() == wanted
         else:
-            assert [slots.one(key) for key in keys] == wanted
+            assert [slots.named([key]).item() for key in keys] == wanted
     strangers = data.draw(st.lists(KEYS, max_size=9))
     wanted = [known.get(key, -1) for key in strangers]
     assert slots.of(pl.Series(strangers, dtype=pl.String), insert=False).tolist() == wanted
