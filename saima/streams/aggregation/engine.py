@@ -29,7 +29,7 @@ META = "clocks"
 class Aggregation:
     """Windows over streams, as the engine contract has it; outputs are events that came too late.
 
-    `backend`: rows is quickest for single events, columns for batches; what columns cannot hold, and what is of tier
+    `backend`: columns is quickest, for batches by far; what columns cannot hold, and what is of tier
     on_read, is held in rows. Both keep equal tiles.
     """
 
