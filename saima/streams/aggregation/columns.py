@@ -92,7 +92,7 @@ class ColumnTiles:
     def add_batch(self, keys: pl.Series, times: Ints, seqs: Ints, values: pl.Series | None) -> None:
         self.settle()
         slots = self._slots.of(keys, insert=True)
-        numbers = np.zeros(len(slots), np.int64) if values is None else values.to_numpy()
+        numbers: npt.NDArray[Any] = np.zeros(len(slots), np.int64) if values is None else values.to_numpy()
         ordered = packing.ordered(numbers) if self.group.is_float else np.array(numbers)
         self._insert(slots, np.array(times), np.array(seqs), ordered)  # writable: one compilation serves all
 
