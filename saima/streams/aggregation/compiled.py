@@ -26,5 +26,6 @@ def compile_kernels() -> None:
     tiles.add_batch(keys, times, times, pl.Series(times))
     stored = dict(tiles.pack(changed=True))
     tiles = ColumnTiles(group, lambda wanted: [stored.get(key) for key in wanted])
-    tiles.add_batch(pl.concat([keys, pl.Series([f"new {i}" for i in range(count)])]), *[np.arange(2 * count)] * 2, None)
+    more, twice = pl.Series([f"new {i}" for i in range(count)]), np.arange(2 * count)
+    tiles.add_batch(pl.concat([keys, more]), twice, twice, None)
     tiles.pack(changed=True)
