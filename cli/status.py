@@ -65,6 +65,8 @@ def lines(found: dict[str, Any], now: int) -> list[str]:
             f"watermark {_moment(worker.get('watermark'))}, visible p99 {_ms(worker.get('visible_p99_ms'))}, "
             f"samples {counts.get('samples', 0):,}"
         )
+        if worker.get("unread"):
+            text.append(f"  computed and read by nobody for 7 days: {', '.join(worker['unread'])}")
     for name, host in found["hosts"].items():
         error = f", ERROR {host['error']}" if host.get("error") else ""
         text.append(

@@ -20,6 +20,7 @@ from saima.host.lane import Lane, Ticket
 from saima.host.lease import Loaded
 from saima.host.loader import Loader
 from saima.host.meter import Meter
+from saima.host.reads import FACT, Reads, tables_of
 from saima.host.reconcile import Reconciler
 from saima.host.source import RegistrySource, Source
 from saima.host.spool import Spool
@@ -62,6 +63,7 @@ class Host:
         self._answerer = Answerer(self._spool, self.meter, clock)
         self._loader = Loader(settings)
         self._features = FeatureService(self._loader.online)
+        self._reads = Reads()
         self._clock = clock
         self._wake, self._halt, self._settled = threading.Event(), threading.Event(), threading.Event()
         self._started, self._poll = clock(), poll
@@ -137,7 +139,10 @@ class Host:
                 timed |= {name} if route.state.allow_request_time else set()
         if not algorithms:
             raise RequestError("nothing is deployed yet; ask again", status=503)
-        return self._features.answer(question, algorithms, self._clock(), timed)
+        found = self._features.answer(question, algorithms, self._clock(), timed)
+        tiles = (tables for one in found["features"] for tables in one["version"]["tiles"].values())
+        self._reads.note((table for tables in tiles for table in tables), self._clock())
+        return found
 
     def declarations(self) -> dict[str, Declaration]:
         """Declarations of the algorithms that answer, by name."""
@@ -213,8 +218,25 @@ class Host:
         self._broken = text
         return True
 
+    def _windows_of(self, name: str) -> list[str]:
+        """Tables of the windows that the versions of an algorithm read which answer."""
+        route = self._answerer.table.routes.get(name)
+        tables: set[str] = set()
+        for slot in route.slots.values() if route is not None else ():
+            if slot.lease():
+                try:
+                    algorithm = slot.loaded.bundle.algorithm
+                finally:
+                    slot.release()
+                tables |= set(tables_of(algorithm)) if isinstance(algorithm, Algorithm) else set()
+        return sorted(tables)
+
     def _publish(self, state: str) -> None:
         try:
-            self.source.publish(f"host/{self.boot}", {**self.status(), "state": state})
+            status = self.status()
+            self.source.publish(f"host/{self.boot}", {**status, "state": state})
+            self._reads.answered(status["traffic"], self._windows_of, self._clock())
+            for table, at in self._reads.take().items():
+                self.source.fact(f"{FACT}{table}", {"at": at})
         except StoreError as error:
             LOG.warning("the status is not published: %s", error)

@@ -23,6 +23,8 @@ class Source(Protocol):
 
     def publish(self, name: str, document: Mapping[str, Any]) -> None: ...
 
+    def fact(self, name: str, value: Mapping[str, Any]) -> None: ...
+
     def statuses(self, prefix: str) -> dict[str, dict[str, Any]]: ...
 
     def mark(self, kind: str, document: Mapping[str, Any]) -> None: ...
@@ -49,6 +51,10 @@ class RegistrySource:
     def publish(self, name: str, document: Mapping[str, Any]) -> None:
         """Publish a process status."""
         self._registry.set_status(name, document)
+
+    def fact(self, name: str, value: Mapping[str, Any]) -> None:
+        """Put a small named value that outlives this process."""
+        self._registry.put_fact(name, value)
 
     def statuses(self, prefix: str) -> dict[str, dict[str, Any]]:
         """Statuses of processes."""
@@ -92,6 +98,9 @@ class BundleSource:
     def publish(self, name: str, document: Mapping[str, Any]) -> None:
         """Keep the status for this process's own pages."""
         self._statuses[name] = {**document, "updated": time.time_ns() // 1_000_000}
+
+    def fact(self, name: str, value: Mapping[str, Any]) -> None:
+        """Nothing: there is no registry that would keep it."""
 
     def statuses(self, prefix: str) -> dict[str, dict[str, Any]]:
         """Status of this process."""

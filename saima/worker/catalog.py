@@ -14,7 +14,7 @@ from saima.features import load
 from saima.features.declaration import Declaration
 from saima.features.durations import milliseconds
 from saima.features.lookups import RowSource, row_sources
-from saima.features.windows import Group
+from saima.features.windows import Group, reads
 from saima.features.windows.grouping import streamed
 from saima.features.windows.where import predicates
 from saima.recordings import topics
@@ -34,6 +34,16 @@ class Catalog:
     groups: dict[str, Group]
     predicates: dict[str, pl.Expr]
     rows: dict[str, RowSource]
+
+    @property
+    def eager(self) -> dict[str, set[str]]:
+        """Tables of the windows that are computed because somebody is to read them, by `<algorithm>.<aggregate>`."""
+        found: dict[str, set[str]] = {}
+        for name, declaration in self.declarations.items():
+            for read in reads(declaration):
+                if declaration.aggregates[read.aggregate].tier == "eager":
+                    found.setdefault(f"{name}.{read.aggregate}", set()).add(read.group.table)
+        return found
 
     @property
     def tables(self) -> dict[str, str]:

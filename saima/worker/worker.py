@@ -25,6 +25,7 @@ from saima.worker.engines import Engines
 from saima.worker.frames import sinks
 from saima.worker.history import build, history_ends, history_frames
 from saima.worker.intake import Batch
+from saima.worker.readers import Readers
 from saima.worker.rulefiles import RuleFiles
 from saima.worker.silence import Listening
 from saima.worker.status import Meter, counts, watermarks
@@ -88,6 +89,7 @@ class Worker:
         fields = {name for topic in self.catalog.topics.values() for name in topic.fields}
         self._listening = Listening(self.name, self.catalog.idle)
         self._files = RuleFiles(settings.algorithms, fields)
+        self._readers = Readers(self._registry)
         self._ready = False
         found = sinks(self.catalog.topics, self.catalog.declarations, linked)
         address = os.environ.get("SAIMA_DAGSTER_URL", "")
@@ -210,6 +212,7 @@ class Worker:
             **counts(self._commits.ledger.counts, self._engines.counters),
             **self._engines.told,
             "wrong_rules": self._files.errors,
+            "unread": self._readers.unread(self.catalog, self._clock()),
             **self.meter.read(self._clock()),
         }
 

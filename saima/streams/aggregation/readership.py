@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 DAY = 86_400_000
 
@@ -12,7 +13,7 @@ class Readership:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._last: dict[str, int | None] = dict.fromkeys(names)
-        self._since: int | None = None
+        self._since: dict[str, int] = {}
 
     def read(self, name: str, now: int) -> None:
         """Note a read; definitions that are not computed ahead are not watched."""
@@ -22,9 +23,9 @@ class Readership:
                 self._last[name] = now
 
     def watch(self, now: int) -> None:
-        """Begin to wait for first reads, unless it has begun."""
-        if self._since is None:
-            self._since = now
+        """Begin to wait for the first reads of names for which it has not begun."""
+        for name in self._last:
+            self._since.setdefault(name, now)
 
     def unread(self, now: int, days: int) -> list[str]:
         """Names that have not been read for so many days, since their first watch if never.
@@ -34,18 +35,17 @@ class Readership:
         (None, None, ['unseen'])
         """
         self.watch(now)
-        since = now if self._since is None else self._since
         return sorted(
-            name for name, last in self._last.items() if now - (since if last is None else last) >= days * DAY
+            name
+            for name, last in self._last.items()
+            if now - (self._since[name] if last is None else last) >= days * DAY
         )
 
-    def state(self) -> dict[str, object]:
-        """The last reads, as JSON holds them."""
+    def state(self) -> dict[str, dict[str, Any]]:
+        """The last reads, and since when names are watched, as JSON holds them."""
         return {"last": self._last, "since": self._since}
 
-    def resume(self, state: Mapping[str, object]) -> None:
+    def resume(self, state: Mapping[str, Mapping[str, Any]]) -> None:
         """Continue from a `state`; names that are new are waited for from now on."""
-        last, since = state["last"], state["since"]
-        assert isinstance(last, dict)
-        self._last.update({name: time for name, time in last.items() if name in self._last})
-        self._since = since if isinstance(since, int) else None
+        self._last.update({name: time for name, time in state["last"].items() if name in self._last})
+        self._since.update({name: time for name, time in state["since"].items() if name in self._last})

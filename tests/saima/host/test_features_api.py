@@ -103,3 +103,11 @@ def test_before_a_version_routes_nothing_is_answered(rig: Any) -> None:
     with serving(app(rig.host())) as client:
         found = client.get("/v1/features", params=ASK)
     assert (found.status_code, found.json()["detail"]) == (503, "nothing is deployed yet; ask again")
+
+
+def test_what_is_read_is_told_to_the_registry(web: Web, rig: Any) -> None:
+    client = web()
+    assert rig.registry.facts("read/") == {}
+    tiles = client.get("/v1/features", params=ASK).json()["features"][0]["version"]["tiles"]
+    rig.eventually(lambda: rig.registry.facts("read/"))
+    assert rig.registry.facts("read/") == {f"read/{table}": {"at": NOW} for table in tiles["views"]}
