@@ -29,6 +29,9 @@ SILENCE = "silence"
 """Topic of records that a source (`key`) has been silent; `silent` is for how many ms a worker has listened, `seen` the
 offset up to which it had read."""
 
+DECLARATIONS = "declarations"
+"""Topic of orders that change what algorithms declare; `order` is JSON text."""
+
 Position = dict[int, int]
 """Per partition, the log offset up to which (inclusive) something has been processed."""
 
@@ -106,6 +109,7 @@ class Topic:
 JOURNAL_TOPIC = Topic(JOURNAL, {"algorithm": pa.string(), "trace": pa.string(), "record": pa.string()})
 RULES_TOPIC = Topic(RULES, {"order": pa.string()})
 SILENCE_TOPIC = Topic(SILENCE, {"silent": pa.int64(), "seen": pa.int64()})
+DECLARATIONS_TOPIC = Topic(DECLARATIONS, {"order": pa.string()})
 DEAD_LETTER_TOPIC = Topic(DEAD_LETTER, {"reason": pa.string(), "bytes": pa.binary()})
 
 

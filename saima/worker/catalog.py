@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
 from saima.errors import SaimaError
-from saima.events import DEAD_LETTER, JOURNAL, RULES, SILENCE, Topic
+from saima.events import DEAD_LETTER, DECLARATIONS, JOURNAL, RULES, SILENCE, Topic
 from saima.features import load
 from saima.features.declaration import Declaration
 from saima.features.durations import milliseconds
@@ -51,14 +51,29 @@ class Catalog:
         groups = {name: group.source for name, group in self.groups.items()}
         return groups | {name: rows.source for name, rows in self.rows.items()}
 
+    @property
+    def fields(self) -> set[str]:
+        """Names of the fields of all topics."""
+        return {name for topic in self.topics.values() for name in topic.fields}
 
-def catalog(declarations: Mapping[str, Declaration]) -> Catalog:
-    """Union of the declarations. Raises SaimaError where two of them declare a source of one name differently."""
+    def only(self, tables: Collection[str]) -> Catalog:
+        """The same with no other online tables than these."""
+        groups = {name: group for name, group in self.groups.items() if name in tables}
+        rows = {name: source for name, source in self.rows.items() if name in tables}
+        return replace(self, groups=groups, rows=rows)
+
+
+def catalog(declarations: Mapping[str, Declaration], kept: Sequence[Declaration] = ()) -> Catalog:
+    """Union of the declarations, and of the windows and rows of those that are kept for bundles of theirs.
+
+    Raises SaimaError where two of the first declare a source of one name differently. A topic has the fields of what is
+    kept, too.
+    """
     result = Catalog(dict(declarations), {}, {}, {}, {}, {}, {})
     owners: dict[str, str] = {}
     for name, declaration in sorted(declarations.items()):
         for topic, schema in topics(declaration).items():
-            if topic in (JOURNAL, DEAD_LETTER, RULES, SILENCE):
+            if topic in (JOURNAL, DEAD_LETTER, RULES, SILENCE, DECLARATIONS):
                 raise SaimaError(f"algorithms/{name}: source '{topic}' has the name of an engine's topic; rename it")
             known = result.topics.setdefault(topic, schema)
             if known != schema:
@@ -70,6 +85,16 @@ def catalog(declarations: Mapping[str, Declaration]) -> Catalog:
             bound = milliseconds(declaration.sources[topic].lateness)
             result.lateness[topic] = max(bound, result.lateness.get(topic, 0))
             result.idle[topic] = _longer(declaration.sources[topic].idle, result.idle.get(topic, 0))
+    for declaration in kept:
+        for topic, schema in topics(declaration).items():
+            fields = dict(result.topics[topic].fields) if topic in result.topics else {}
+            for field, dtype in schema.fields.items():
+                fields.setdefault(field, dtype)
+            result.topics[topic] = Topic(topic, fields)
+            bound = milliseconds(declaration.sources[topic].lateness)
+            result.lateness[topic] = max(bound, result.lateness.get(topic, 0))
+            result.idle[topic] = _longer(declaration.sources[topic].idle, result.idle.get(topic, 0))
+    for declaration in [*declarations.values(), *kept]:
         for group in streamed(declaration):
             result.groups[group.table] = group
         result.predicates.update(predicates(declaration))

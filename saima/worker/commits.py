@@ -32,8 +32,10 @@ class Committer:
                 self.rows += outbox.unpacked(data).num_rows
                 self.size += len(data)
 
-    def build(self, changes: Sequence[Change], missing: Iterable[str], stale: Iterable[str]) -> None:
-        """Put whole tables, made of history, in the place of those that are missing or stale."""
+    def build(
+        self, changes: Sequence[Change], missing: Iterable[str], stale: Iterable[str], warm: bool = False
+    ) -> None:
+        """Put whole tables, made of history, in the place of those that are missing or stale; warm: while it runs."""
         with self._online.write() as txn:
             gone: list[Change] = [(table, key, None) for table in sorted(stale) for key, _ in txn.scan(table)]
             for table in sorted(missing):
@@ -42,6 +44,19 @@ class Committer:
                 txn.put_many(table, items)
             txn.put_many(ledger.TABLE, [(ledger.KEY, self.ledger.pack())])
             txn.set_position({0: self.position})
+            if warm:
+                step("in_warm")
+
+    def declare(self, last: int, changes: Iterable[Change], gone: Iterable[str]) -> None:
+        """The one transaction of an order that changes declarations; gone: tables of which nothing stays."""
+        with self._online.write() as txn:
+            dropped: list[Change] = [(table, key, None) for table in sorted(gone) for key, _ in txn.scan(table)]
+            for table, items in _by_table([*dropped, *changes]).items():
+                txn.put_many(table, items)
+            txn.put_many(ledger.TABLE, [(ledger.KEY, self.ledger.pack())])
+            txn.set_position({0: last})
+            step("in_declare")
+        self.position = last
 
     def commit(self, last: int, changes: Iterable[Change], outputs: Mapping[str, pa.Table], drained: Drained) -> None:
         """The one transaction of a cycle, which covers the log up to `last`."""

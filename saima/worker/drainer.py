@@ -71,6 +71,7 @@ class Drainer(threading.Thread):
         self._interval = interval
         self._halt = threading.Event()
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self._drained = Drained()
         self._done: dict[str, str] = {}
 
@@ -79,13 +80,18 @@ class Drainer(threading.Thread):
         """Names of the tables that are drained to."""
         return list(self._sinks)
 
+    def declare(self, sinks: Mapping[str, Frame]) -> None:
+        """Drain to these tables from now on; whatever an order had to wait for has been drained."""
+        with self._turn:
+            self._sinks = dict(sinks)
+
     def run(self) -> None:
         """Drain until stopped."""
         turn = 0
         while not self._halt.wait(self._interval):
             turn += 1
             try:
-                self.drain([sink for sink in self._sinks if turn % UNHURRIED == 0 or sink.endswith("/samples")])
+                self.drain([sink for sink in self.sinks if turn % UNHURRIED == 0 or sink.endswith("/samples")])
             except StoreError as error:
                 if str(error) != self.error:
                     LOG.warning("the tables take no rows now, they wait in the outbox: %s", error)
@@ -107,14 +113,15 @@ class Drainer(threading.Thread):
         """
         rows = 0
         refusal: StoreError | None = None
-        for sink in self._sinks if sinks is None else sinks:
-            more = True
-            while more:
-                try:
-                    more, appended = self._drain(sink)
-                    rows += appended
-                except StoreError as error:
-                    refusal, more = error, False
+        with self._turn:
+            for sink in self._sinks if sinks is None else sinks:
+                more = True
+                while more:
+                    try:
+                        more, appended = self._drain(sink)
+                        rows += appended
+                    except StoreError as error:
+                        refusal, more = error, False
         if refusal is not None:
             raise refusal
         self.error = ""
@@ -132,6 +139,8 @@ class Drainer(threading.Thread):
         keys: list[str] = []
         size = count = 0
         more = False
+        if sink not in self._sinks:
+            return False, 0  # dropped since the round began
         with self._online.read() as read:
             entries = read.scan(table(sink))
         for key, data in entries:

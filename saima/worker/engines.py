@@ -18,7 +18,6 @@ from saima.streams.aggregation.compiled import compile_kernels
 from saima.streams.dedup import TABLE as SEEN
 from saima.streams.dedup import Seen
 from saima.streams.held import Change
-from saima.streams.join import Fetch
 from saima.streams.samples import Happening, Prediction, SampleJoin, identity
 from saima.streams.tiles import RowEngine, TileEngine
 from saima.worker import ledger, outbox
@@ -38,22 +37,56 @@ class Engines:
     def __init__(self, catalog: Catalog, online: OnlineStore, sessions: Mapping[str, Linking]) -> None:
         compile_kernels()
         self._online = online
+        self._declared = catalog, dict(sessions)
         self.intake = Intake(catalog.topics, catalog.lateness, catalog.declarations, Seen())
+        self.aggregate(catalog)
+        self.matching = Matching(catalog.topics, catalog.lateness, catalog.idle)
+        self.sessions = Sessions(sessions, catalog.topics, catalog.lateness, catalog.idle)
+        self.told = self._told()
+        """What rules and sessions tell as of the last `changes` or `restore`, for other threads."""
+        self._joins = {name: self._join(name, declaration) for name, declaration in joined(catalog).items()}
+
+    def aggregate(self, catalog: Catalog) -> None:
+        """Compute these windows and rows from now on; between two commits, so that their state is in the store."""
         self._tiles = TileEngine(catalog.groups.values(), self._load, catalog.predicates)
         self._rows = RowEngine(catalog.rows.values(), self._load)
         self._wanted: dict[str, list[Group | RowSource]] = {}
         wanted: list[Group | RowSource] = [*catalog.groups.values(), *catalog.rows.values()]
         for one in wanted:
             self._wanted.setdefault(one.source, []).append(one)
-        self.matching = Matching(catalog.topics, catalog.lateness, catalog.idle)
-        self.sessions = Sessions(sessions, catalog.topics, catalog.lateness, catalog.idle)
+
+    def declare(
+        self, catalog: Catalog, sessions: Mapping[str, Linking], known: ledger.Ledger, ends: Mapping[str, int]
+    ) -> None:
+        """Swap declarations between two commits: what has not changed goes on as it is, the rest begins, or continues
+        from the store as at a start.
+
+        known: as committed; ends: of histories by topic, ms UTC.
+        """
+        (before, linked), self._declared = self._declared, (catalog, dict(sessions))
+        self.intake = Intake(catalog.topics, catalog.lateness, catalog.declarations, self.intake.seen)
+        self.intake.restore(known.clocks)
+        self.intake.begin(ends)
+        self.aggregate(catalog)
+        joins = {name: self._join(name, declaration) for name, declaration in joined(catalog).items()}
+        heard = (before.topics, before.lateness, before.idle)
+        moved = heard != (catalog.topics, catalog.lateness, catalog.idle)
+        with self._online.read() as read:
+            for name, join in joins.items():
+                if name in self._joins and before.declarations[name] == catalog.declarations[name]:
+                    joins[name] = self._joins[name]
+                else:
+                    join.restore(read)
+            self._joins = joins
+            if moved:
+                counts, refused = self.matching.counts, self.matching.refused
+                self.matching = Matching(catalog.topics, catalog.lateness, catalog.idle)
+                self.matching.restore(read)
+                self.matching.counts, self.matching.refused = counts, refused
+            if moved or linked != sessions:
+                self.sessions = Sessions(sessions, catalog.topics, catalog.lateness, catalog.idle)
+                self.sessions.restore(read)
         self.told = self._told()
-        """What rules and sessions tell as of the last `changes` or `restore`, for other threads."""
-        self._joins = {
-            name: SampleJoin(name, declaration, self._fetch(f"join/{name}"))
-            for name, declaration in catalog.declarations.items()
-            if declaration.label is not None
-        }
 
     def process(self, batch: Batch) -> dict[str, pa.Table]:
         """Output rows by sink: events, journal records, samples, matches, nodes of sessions."""
@@ -136,8 +169,13 @@ class Engines:
         with self._online.read() as read:
             return read.get_many(table, keys)
 
-    def _fetch(self, table: str) -> Fetch:
-        return lambda keys: self._load(table, keys)
+    def _join(self, name: str, declaration: Declaration) -> SampleJoin:
+        return SampleJoin(name, declaration, lambda keys: self._load(f"join/{name}", keys))
+
+
+def joined(catalog: Catalog) -> dict[str, Declaration]:
+    """Declarations whose predictions are joined to what happened."""
+    return {name: declared for name, declared in catalog.declarations.items() if declared.label is not None}
 
 
 def happenings(topic: str, table: pa.Table, declaration: Declaration) -> list[Happening]:

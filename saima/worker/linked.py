@@ -15,10 +15,8 @@ from saima.streams.lateness import BEGINNING
 from saima.streams.linking import Linker, Linking
 from saima.worker.frames import SESSIONS
 from saima.worker.intake import Batch
+from saima.worker.linking import HELD
 from saima.worker.ordered import InOrder
-
-HELD = "sessions_held/"
-"""Stands before a linker's name in the online table of events that wait for its watermark."""
 
 _SPEC = "declaration"
 _END = 1 << 61
@@ -41,10 +39,12 @@ class Linked:
         self._linker = Linker(spec)
         self._noted = False
         self._ended: pl.DataFrame | None = None
+        self._at = 0
         self._gone: list[str] = []
 
     def restore(self, read: OnlineRead) -> None:
-        """Continue; sessions of another declaration end with the next batch."""
+        """Continue; sessions of another declaration end, caused by the order of the log that this state covers last."""
+        self._at = read.position().get(0, 0)
         items = dict(read.scan(self._table))
         self._order.load(read.scan(self._held))
         known = items.pop(_SPEC, None)
@@ -66,7 +66,7 @@ class Linked:
         passed = self._order.take(batch.tables, batch.silences, self._heard)
         parts: list[pl.DataFrame] = []
         if self._ended is not None:
-            parts.append(self._ended.with_columns(offset=pl.lit(batch.last, pl.Int64)))
+            parts.append(self._ended.with_columns(offset=pl.lit(self._at, pl.Int64)))
             self._ended = None
         if passed is not None:
             nodes = [self._linker.process_batch(passed.events), self._linker.expire(passed.watermark)]

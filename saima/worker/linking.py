@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from saima.worker.linked import Linked
 
 
+HELD = "sessions_held/"
+"""Stands before a linker's name in the online table of events that wait for its watermark."""
+
 _TAKEN = ("samples", "journal")
 
 

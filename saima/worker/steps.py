@@ -27,6 +27,9 @@ STEPS = (
 )
 """In the order of a cycle: read, append refused rows, compute, commit; then the drainer; then clear the outbox."""
 
+DEPLOYMENT = ("before_declare", "in_declare", "after_declare", "in_warm", "after_warm")
+"""Around an order that changes declarations: swap, in one commit; then the commit of what was built of history."""
+
 
 def parse(text: str) -> tuple[str, int] | None:
     """Step and count of `SAIMA_KILL_AT`; None where it is empty.
@@ -37,9 +40,10 @@ def parse(text: str) -> tuple[str, int] | None:
     if not text:
         return None
     name, _, count = text.partition(":")
-    if name not in STEPS:
-        known = ", ".join(STEPS)
-        raise SaimaError(f"SAIMA_KILL_AT: unknown step '{name}'{suggest(name, STEPS)}; the steps are {known}")
+    known = (*STEPS, *DEPLOYMENT)
+    if name not in known:
+        there = ", ".join(known)
+        raise SaimaError(f"SAIMA_KILL_AT: unknown step '{name}'{suggest(name, known)}; the steps are {there}")
     if not (count or "1").isdigit() or int(count or "1") < 1:
         raise SaimaError(f"SAIMA_KILL_AT: '{count}' is not a count; write for example {name}:3")
     return name, int(count or "1")

@@ -69,6 +69,10 @@ class Teller(threading.Thread):
         step("after_facts")
         self._wake.set()
 
+    def declare(self, declarations: Mapping[str, Declaration]) -> None:
+        """Report and retrain these algorithms from now on."""
+        self._declarations = declarations
+
     def catch_up(self, sinks: list[str]) -> None:
         """Read the state of tables that exist, since an earlier process may have appended without telling."""
         for sink in sinks:

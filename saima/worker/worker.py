@@ -13,13 +13,14 @@ from typing import Any
 import pyarrow as pa
 
 from saima.errors import SaimaError, StoreError
-from saima.features.declaration import Declaration
+from saima.events import DECLARATIONS
 from saima.settings import Settings
 from saima.stores import open_log, open_online, open_registry, open_tables
 from saima.streams.matching.orders import give, wanted
-from saima.worker import ledger, letters, linking
-from saima.worker.catalog import catalog, declared
+from saima.worker import ledger, letters
+from saima.worker.catalog import Catalog
 from saima.worker.commits import Committer
+from saima.worker.declared import KEY, Declared, until_order
 from saima.worker.drainer import Drainer
 from saima.worker.engines import Engines
 from saima.worker.frames import sinks
@@ -30,6 +31,7 @@ from saima.worker.rulefiles import RuleFiles
 from saima.worker.silence import Listening
 from saima.worker.status import Meter, counts, watermarks
 from saima.worker.steps import step
+from saima.worker.swap import Swap
 from saima.worker.teller import Teller
 
 LOG = logging.getLogger("saima.worker")
@@ -55,15 +57,14 @@ def wall_clock() -> int:
 class Worker:
     """One shard. Making it takes the online store's writer lock: a second worker of the shard gets StoreError.
 
-    `declarations` are the algorithms by name; absent: those of the settings' folder. `rows` is about the most that one
-    cycle reads, BEHIND times as many where it is behind; `drain_seconds` the least time between two appends to a table.
+    `rows` is about the most that one cycle reads, BEHIND times as many where it is behind; `drain_seconds` the least
+    time between two appends to a table.
     """
 
     def __init__(
         self,
         settings: Settings,
         shard: int = 0,
-        declarations: Mapping[str, Declaration] | None = None,
         clock: Callable[[], int] = wall_clock,
         rows: int = 4_000,
         drain_seconds: float = 1.0,
@@ -72,7 +73,6 @@ class Worker:
             raise SaimaError(
                 f"shard {shard} of {settings.shards}: the embedded stores run one shard; set SAIMA_SHARDS=1 and shard 0"
             )
-        self.catalog = catalog(declared(settings.algorithms) if declarations is None else declarations)
         self.name = f"worker/{shard}"
         self.state = "starting"
         self.meter = Meter()
@@ -84,19 +84,31 @@ class Worker:
         self._registry = open_registry(settings)
         self._registry.drop_status(self.name)
         self._commits = Committer(self._online, ledger.Ledger(self._log.generation))
-        linked = linking.declared(settings.algorithms)
-        self._engines = Engines(self.catalog, self._online, linked)
-        fields = {name for topic in self.catalog.topics.values() for name in topic.fields}
+        try:
+            with self._online.read() as read:
+                self.declared = Declared(settings.algorithms, read, self._registry, self._log)
+            self._engines = Engines(self.catalog, self._online, self.declared.sessions)
+        except SaimaError:
+            self.close()
+            raise
+        self._folder = settings.algorithms
         self._listening = Listening(self.name, self.catalog.idle)
-        self._files = RuleFiles(settings.algorithms, fields)
+        self._files = RuleFiles(self._folder, self.catalog.fields)
         self._readers = Readers(self._registry)
         self._ready = False
-        found = sinks(self.catalog.topics, self.catalog.declarations, linked)
         address = os.environ.get("SAIMA_DAGSTER_URL", "")
         self._teller = Teller(
             self._registry, self._tables, self.catalog.declarations, self.name, self.status, self._note, address, clock
         )
+        found = sinks(self.catalog.topics, self.catalog.declarations, self.declared.sessions)
         self._drainer = Drainer(self._online, self._tables, found, shard, self._teller.appended, drain_seconds)
+        outward, stores = (self._drainer, self._teller), (self._tables, self._registry)
+        self._swap = Swap(self.declared, self._commits, self._engines, outward, stores, self.drain)
+
+    @property
+    def catalog(self) -> Catalog:
+        """What is declared, of all algorithms together."""
+        return self.declared.catalog
 
     @property
     def position(self) -> int:
@@ -115,12 +127,16 @@ class Worker:
             if known is not None:
                 self._commits.resume(known, read, self._drainer.sinks)
                 self._engines.restore(known, read)
-        ends = history_ends(self._registry)
+        self._swap.ends = ends = history_ends(self._registry)
         self._engines.intake.begin(ends)
         wanted = {name: ends.get(topic, 0) for name, topic in self.catalog.tables.items()}
         missing = {name for name, end in wanted.items() if self._commits.ledger.built.get(name) != end}
         if known is None or missing:
             self._build(missing, wanted, ends)
+        self.declared.begin()
+        if known is not None:
+            self.declared.files.look()
+            self.declared.watch(self.position, self._clock())
         self._note()
         self._teller.catch_up(self._drainer.sinks)
         self._ready = True
@@ -137,6 +153,7 @@ class Worker:
         LOG.info("worker %s runs from offset %d on", self.name, self.position)
         self._drainer.start()
         self._teller.start()
+        self.declared.files.start()
         try:
             self._work(stop)
             self.state = "stopped"
@@ -144,6 +161,7 @@ class Worker:
             self.state = f"failed: {error}"
             raise
         finally:
+            self.declared.files.stop()
             self._drainer.stop()
             self._teller.stop()
             self._finish()
@@ -152,17 +170,25 @@ class Worker:
         """Read, compute and commit one micro-batch, and clear what has been drained; the rows read."""
         if not self._ready:
             self.bootstrap()
-        segments = [] if self._commits.size > HELD else self._log.read({0: self.position}, self._size)
+        self._swap.settle()
+        is_full = self._commits.size + self._swap.held > HELD
+        segments = until_order([] if is_full else self._log.read({0: self.position}, self._size))
         if not segments:
             self._commits.clear(self._drainer.take())
             return 0
         step("after_read")
+        if segments[0].topic == DECLARATIONS:
+            rows = self._swap.carry_out(segments[0])
+            self._files = RuleFiles(self._folder, self.catalog.fields)
+            self._listening = Listening(self.name, self.catalog.idle)
+            return rows
         batch = self._engines.intake.admit(segments)
         letters.post(self._log, self.name, batch.refused, self._clock())
         step("after_refused")
         outputs = self._engines.process(batch)
         step("after_compute")
         self._commit(batch, outputs)
+        self._swap.keep(batch.tables)
         step("after_commit")
         now = self._clock()
         self.meter.committed(now, batch.appended)
@@ -172,15 +198,16 @@ class Worker:
         return batch.rows
 
     def watch(self) -> int:
-        """Order what the files of rules say, where it is not what is deployed; the number of orders."""
+        """Order what the algorithms' files say, where it is not what is deployed; the number of orders."""
+        given = self.declared.watch(self.position, self._clock())
         files = self._files.look()
         if files is None:
-            return 0
+            return given
         matching = self._engines.matching
         orders = wanted(files, matching.matcher.rules, matching.book)
         if orders:
             give(self._log, orders, self._clock())
-        return len(orders)
+        return given + len(orders)
 
     def listen(self) -> int:
         """Record the silence of topics where rules or sessions wait for it; the number of records."""
@@ -213,6 +240,7 @@ class Worker:
             **self._engines.told,
             "wrong_rules": self._files.errors,
             "unread": self._readers.unread(self.catalog, self._clock()),
+            **self._swap.status(),
             **self.meter.read(self._clock()),
         }
 
@@ -268,7 +296,7 @@ class Worker:
         changes = build(self.catalog, missing, frames)
         stale = set(self._commits.ledger.built) - set(wanted) | (missing & set(self._commits.ledger.built))
         self._commits.ledger.built = dict(sorted(wanted.items()))
-        self._commits.build(changes, missing, stale)
+        self._commits.build([*changes, (ledger.TABLE, KEY, self.declared.book.pack())], missing, stale)
         LOG.info("built %d entities of %d tables out of the event tables", len(changes), len(missing))
 
     def _commit(self, batch: Batch, outputs: Mapping[str, pa.Table]) -> None:

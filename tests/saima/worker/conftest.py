@@ -14,13 +14,25 @@ from typing import Any
 import polars as pl
 import pytest
 
-from saima.events import JOURNAL, JOURNAL_TOPIC, RULES, RULES_TOPIC, Event, Topic, to_table
+from saima.events import (
+    DECLARATIONS,
+    DECLARATIONS_TOPIC,
+    JOURNAL,
+    JOURNAL_TOPIC,
+    RULES,
+    RULES_TOPIC,
+    Event,
+    Topic,
+    to_table,
+)
 from saima.features import load
 from saima.recordings import topics
 from saima.settings import Settings
 from saima.stores import open_log, open_online, open_registry, open_tables
-from saima.streams.matching.orders import Order
+from saima.streams.declarations import Order
+from saima.streams.matching.orders import Order as RulesOrder
 from saima.worker import Worker
+from saima.worker.declarationfiles import declared
 
 MINUTE, HOUR = 60_000, 3_600_000
 B = 400_000 * HOUR
@@ -102,8 +114,14 @@ class Home:
     def order(self, *rules: dict[str, Any], disable: tuple[str, ...] = (), in_flight: Any = "drain") -> None:
         """Append an order of rules."""
         self.appended += 1
-        event = Order(rules, disable, in_flight).event(self.appended)
+        event = RulesOrder(rules, disable, in_flight).event(self.appended)
         self.log.append(RULES, to_table(RULES_TOPIC, [event], self.appended))
+
+    def declare(self) -> None:
+        """Append the order that brings what is declared to what the folder says."""
+        self.appended += 1
+        event = Order(declared(self.algorithms)).event(self.appended)
+        self.log.append(DECLARATIONS, to_table(DECLARATIONS_TOPIC, [event], self.appended))
 
     def crowd(self, start: int, stop: int) -> None:
         """Events number start to stop - 1 of a crowd of 97 shops, in segments of about a hundred: of ten events eight

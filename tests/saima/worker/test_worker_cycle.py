@@ -217,14 +217,16 @@ def test_a_new_aggregate_is_built_from_the_tables(home: Home, another: Home) -> 
     worker.close()
     file = home.algorithms / "shop" / "algorithm.yaml"
     more = "  items: {from: viewed, key: item, measures: [count], windows: [6h]}\nfeatures:"
+    wide = another
+    wide.history()
+    wide.traffic(0, 12)
     file.write_text(file.read_text().replace("features:", more, 1))
-    home.traffic(12, 20)
+    for one in (home, wide):
+        one.declare()
+        one.traffic(12, 20)
     worker = Worker(home.settings)
     home.follow(worker)
     worker.close()
-    wide = another
-    wide.history()
-    wide.traffic(0, 20)
     worker = Worker(wide.settings, rows=7)
     home.follow(worker)
     worker.close()

@@ -58,6 +58,7 @@ def test_sessions_of_an_old_declaration_end(home: Home) -> None:
     home.traffic(0, 10)
     before = run(home, 50)
     declare(home, VISITS.replace("240000", "120000"))
+    home.declare()
     home.traffic(10, 20)
     told = home.run()["sessions"]["visits"]
     after = home.tables.scan("sessions/visits").collect()
