@@ -11,6 +11,8 @@ from pathlib import Path
 import dagster as dg
 
 from assets import ab_reports, bundles, checks, deployments, evaluations, events, keys, samples
+from assets.features import tiles
+from assets.features.backfilled import backfilled_features
 from assets.features.history import history_features
 from assets.models.model import model
 from assets.recordings import Recording, recording
@@ -21,12 +23,16 @@ from saima.routing.experiments import Experiment
 
 @dataclass(frozen=True)
 class Assets:
-    """An algorithm's assets and checks; without a recording, only its live tables as external assets."""
+    """An algorithm's assets and checks; without a recording, only its live tables as external assets.
+
+    backfills: assets that nothing waits for and a person materializes by partitions.
+    """
 
     algorithm: Algorithm
     recording: Recording | None
     specs: Sequence[dg.AssetSpec]
     definitions: Sequence[dg.AssetsDefinition] = ()
+    backfills: Sequence[dg.AssetsDefinition] = ()
     checks: Sequence[dg.AssetChecksDefinition] = ()
     experiments: Sequence[Experiment] = field(default=())
 
@@ -75,7 +81,13 @@ def _assets_of(directory: Path) -> Assets:
             *_serving(algorithm, recorded),
             *(ab_reports.ab_report(algorithm, each) for each in experiments),
         ],
-        [*checks.validations(algorithm), checks.parity(algorithm), checks.handover(algorithm)],
+        [*tiles.history_tiles(algorithm, recorded), backfilled_features(algorithm, recorded)],
+        [
+            *checks.validations(algorithm),
+            checks.parity(algorithm),
+            checks.handover(algorithm),
+            *tiles.handovers(algorithm, recorded),
+        ],
         experiments,
     )
 

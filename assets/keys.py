@@ -50,6 +50,16 @@ def live(algorithm: str, topic: str) -> dg.AssetKey:
     return key(algorithm, f"events_{topic}")
 
 
+def history_tiles(algorithm: str, aggregate: str) -> dg.AssetKey:
+    """Tiles of an aggregate over history, by the batch path."""
+    return key(algorithm, f"history_tiles_{aggregate}")
+
+
+def tiles(algorithm: str, aggregate: str) -> dg.AssetKey:
+    """Tiles of an aggregate in the online store, by the stream worker."""
+    return key(algorithm, f"tiles_{aggregate}")
+
+
 def pool(algorithm: str, lineage: str) -> str:
     """Pool that lets one run of a lineage work at a time."""
     return f"retrain_{algorithm}_{lineage}"

@@ -74,6 +74,17 @@ _MATCH = {
 }
 
 
+_TILE = {
+    "key": ("string", "Key of the aggregate."),
+    "hop": ("int64", "Width of the hop, ms."),
+    "start": ("int64", "Start of the hop, ms UTC."),
+    "events": ("int64", "Events that it holds."),
+    "parts": ("string", "Partials by component, JSON, every bit of them."),
+    "table": ("string", "Table of the online store that the stream worker holds them in."),
+    "part": ("string", "Partition of the asset."),
+}
+
+
 def of_events(source: Source) -> dg.TableSchema:
     """Schema of an event table: envelope and the source's fields."""
     fields = {name: (dtype, "") for name, dtype in source.fields.items() if name not in _ENVELOPE}
@@ -112,6 +123,11 @@ def of_journal() -> dg.TableSchema:
 def of_matches() -> dg.TableSchema:
     """Schema of what rules have matched."""
     return _schema(_MATCH | {name: _ENVELOPE[name] for name in ("day",)})
+
+
+def of_tiles() -> dg.TableSchema:
+    """Schema of the tiles of an aggregate."""
+    return _schema(_TILE | {"day": ("string", "UTC day of the hop's start; partition column.")})
 
 
 def of_nodes() -> dg.TableSchema:

@@ -10,7 +10,7 @@ import dagster as dg
 from assets import keys, schema
 from assets.factory import Assets
 from assets.stores import Stores
-from saima.features import Algorithm
+from saima.streams.twin import tiled
 from saima.worker.frames import MATCHES, SESSIONS
 from saima.worker.linking import of_algorithm as declared
 
@@ -54,14 +54,46 @@ def sessions(found: Sequence[Assets]) -> list[dg.AssetSpec]:
     return made
 
 
-def lag(algorithm: Algorithm) -> list[dg.AssetChecksDefinition]:
-    """One check a live event table: the worker runs, and is not far behind the head of the log."""
-    return [_lag(algorithm, topic) for topic in algorithm.declaration.sources]
+def tiles(each: Assets) -> list[dg.AssetSpec]:
+    """One external asset an aggregate: its tiles in the online store, of history and of the stream."""
+    algorithm = each.algorithm
+    declared = {name: algorithm.declaration.aggregates[name] for name in tiled(algorithm.declaration)}
+    twins = {twin.key for twin in each.backfills}
+    return [
+        dg.AssetSpec(
+            keys.tiles(algorithm.name, name),
+            **keys.common(algorithm.declaration, keys.FEATURES),
+            kinds={"stream"},
+            deps=[
+                keys.live(algorithm.name, aggregate.source),
+                *({keys.history_tiles(algorithm.name, name)} & twins),
+            ],
+            description=f"{', '.join(aggregate.measures)} over {', '.join(aggregate.windows)} of {aggregate.source} by "
+            f"{aggregate.key if isinstance(aggregate.key, str) else ', '.join(aggregate.key)}, as tiles in the online "
+            "store, where every serving process reads them. Kept by the stream worker, which reports it here.",
+            metadata={"online_tables": [group.table for group in tiled(algorithm.declaration)[name]]},
+        )
+        for name, aggregate in declared.items()
+    ]
 
 
-def _lag(algorithm: Algorithm, topic: str) -> dg.AssetChecksDefinition:
+def lag(found: Sequence[Assets]) -> list[dg.AssetChecksDefinition]:
+    """One check a live event table, a set of tiles, the matches and a linker: the worker runs, and keeps up."""
+    checks = []
+    for each in found:
+        algorithm = each.algorithm
+        checks += [_lag(keys.live(algorithm.name, topic), [topic]) for topic in algorithm.declaration.sources]
+        for name in tiled(algorithm.declaration):
+            checks.append(_lag(keys.tiles(algorithm.name, name), [algorithm.declaration.aggregates[name].source]))
+        for name, linking in declared(algorithm.directory).items():
+            checks.append(_lag(dg.AssetKey(f"{SESSIONS}{name}".split("/")), list(linking.entries)))
+    topics = {topic for each in found for topic in each.algorithm.declaration.sources}
+    return [*checks, _lag(dg.AssetKey([MATCHES]), sorted(topics))]
+
+
+def _lag(asset: dg.AssetKey, topics: Sequence[str]) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=keys.live(algorithm.name, topic),
+        asset=asset,
         name="lag",
         description=f"The stream worker has spoken within {_SILENT_MS // 1000} s, and at most {_BEHIND:,} events of "
         "the log wait for it.",
@@ -73,7 +105,7 @@ def _lag(algorithm: Algorithm, topic: str) -> dg.AssetChecksDefinition:
         now = time.time_ns() // 1_000_000
         silent = {name: now - int(status["updated"]) for name, status in statuses.items()}
         waiting = {name: int(status.get("lag_events", 0)) for name, status in statuses.items()}
-        marks = [status.get("watermarks", {}).get(topic) for status in statuses.values()]
+        marks = [status.get("watermarks", {}).get(topic) for status in statuses.values() for topic in topics]
         known = [mark for mark in marks if mark is not None]
         slow = [f"{name} has been silent for {ms // 1000} s" for name, ms in silent.items() if ms > _SILENT_MS]
         slow += [f"{name} is {count} events behind" for name, count in waiting.items() if count > _BEHIND]

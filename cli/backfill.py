@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from saima.features import Algorithm
-    from saima.stores.interfaces import Tables
-
 MOMENTS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S")
 
 
@@ -41,14 +38,15 @@ def backfill(
 
     from saima.features import load
     from saima.features.backfill import stream
+    from saima.recordings import event_tables, recorded_requests
     from saima.stores import open_tables
 
     if out.exists():
         raise SaimaError(f"{out} exists; name another file, or remove it")
     chosen = settings()
     algorithm, tables = load(name, chosen.algorithms), open_tables(chosen)
-    events = events_of(algorithm, tables)
-    requests = recorded_requests(algorithm, events) if file is None else pl.scan_parquet(file)
+    events = event_tables(algorithm, tables)
+    requests = recorded_requests(algorithm, events, chosen.datasets) if file is None else pl.scan_parquet(file)
     for moment, inside in ((start, pl.col("time").__ge__), (end, pl.col("time").__lt__)):
         if moment is not None:
             requests = requests.filter(inside(round(moment.replace(tzinfo=UTC).timestamp() * 1000)))
@@ -57,34 +55,6 @@ def backfill(
         raise SaimaError(f"algorithm '{name}' has no request between {start or 'the beginning'} and {end or 'the end'}")
     shown = f"{rows:,} rows x {len(algorithm.declaration.features)} features"
     click.echo(f"{shown} in {parts} part{'' if parts == 1 else 's'}: {out}")
-
-
-def events_of(algorithm: Algorithm, tables: Tables) -> dict[str, pl.LazyFrame]:
-    """The event tables of an algorithm's sources; SaimaError where there are none at all."""
-    topics = [topic for topic in algorithm.declaration.sources if tables.exists(f"events/{topic}")]
-    if not topics:
-        raise SaimaError(f"there are no event tables under {settings().home}; `saima up` or `saima demo` makes them")
-    return {topic: tables.scan(f"events/{topic}") for topic in topics}
-
-
-def recorded_requests(algorithm: Algorithm, events: dict[str, pl.LazyFrame]) -> pl.LazyFrame:
-    """Accepted events of the request's topic with `trace` and, where the algorithm ranks, a row for each candidate.
-
-    Raises DeclarationError where no source holds the whole request, SaimaError where its table has not been written.
-    """
-    import polars as pl
-
-    from saima.recordings import load_recording, request_topic, with_candidates
-
-    declaration = algorithm.declaration
-    topic = request_topic(declaration)
-    if topic not in events:
-        raise SaimaError(f"there is no table 'events/{topic}', which holds the requests; give a request log by --rows")
-    asked = events[topic].filter(~pl.col("late")).with_columns(trace=pl.col("key"))
-    if declaration.request.items is None:
-        return with_candidates(declaration, asked, None, "trace")
-    candidates = load_recording(algorithm.directory, settings().datasets).candidates
-    return with_candidates(declaration, asked, candidates, "trace").with_columns(item=pl.col("item.item_id"))
 
 
 def write(parts: Iterator[pl.DataFrame], out: Path) -> tuple[int, int]:

@@ -67,6 +67,11 @@ def lines(found: dict[str, Any], now: int) -> list[str]:
         )
         if worker.get("unread"):
             text.append(f"  computed and read by nobody for 7 days: {', '.join(worker['unread'])}")
+        text += [f"  WRONG {algorithm}: {error}" for algorithm, error in worker.get("wrong_declarations", {}).items()]
+        if worker.get("refused_declarations"):
+            text.append(f"  REFUSED {worker['refused_declarations']}")
+        for table, error in worker.get("warming", {}).items():
+            text.append(f"  building {table}{f', FAILED: {error}' if error else ''}")
     for name, host in found["hosts"].items():
         error = f", ERROR {host['error']}" if host.get("error") else ""
         text.append(

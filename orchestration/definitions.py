@@ -6,9 +6,9 @@ from assets import streams
 from assets.factory import all_assets
 from assets.shared import shared_assets
 from orchestration.automation import automated, reports
-from orchestration.jobs import compact_tables, jobs_of, shared_jobs
+from orchestration.jobs import compact_tables, jobs_of, lag_job, shared_jobs
 from orchestration.resources import resources
-from orchestration.schedules import schedules_of, shared_schedules, upkeep
+from orchestration.schedules import schedules_of, shared_schedules, upkeep, watch
 from orchestration.sensors import cancelled_runs, failed_runs, sensors_of
 from saima.settings import settings
 
@@ -20,17 +20,18 @@ def definitions() -> dg.Definitions:
     shared, monitors = shared_assets(root, [each for each, _ in found])
     every = [each for each, _ in found]
     monitoring = shared_jobs(monitors)
+    lags = streams.lag(every)
     assets: list[dg.AssetsDefinition | dg.AssetSpec] = [*shared, streams.matches(every), *streams.sessions(every)]
     for each, _ in found:
-        assets += dg.map_asset_specs(automated, [*each.specs, *each.definitions])
+        assets += dg.map_asset_specs(automated, [*streams.tiles(each), *each.specs, *each.definitions, *each.backfills])
     return dg.Definitions(
         assets=assets,
         asset_checks=[
             *monitors,
             *(check for each, _ in found for check in each.checks),
-            *(check for each, _ in found for check in streams.lag(each.algorithm)),
+            *lags,
         ],
-        jobs=[compact_tables, *monitoring, *(job for _, jobs in found for job in jobs)],
+        jobs=[compact_tables, lag_job(lags), *monitoring, *(job for _, jobs in found for job in jobs)],
         sensors=[
             failed_runs,
             cancelled_runs,
@@ -39,6 +40,7 @@ def definitions() -> dg.Definitions:
         ],
         schedules=[
             upkeep,
+            watch,
             *shared_schedules(monitoring),
             *(schedule for each, _ in found for schedule in schedules_of(each)),
         ],

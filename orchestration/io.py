@@ -13,7 +13,8 @@ class TablesIO(dg.ConfigurableIOManager):
     """Writes `pl.DataFrame` outputs to the table that the asset's metadata names and reads them as `pl.LazyFrame`.
 
     Metadata: `table`, its name; `where`, a SQL predicate that all of the asset's rows fit, since other writers share
-    the table. A partitioned asset replaces the days of its run, in one commit however many they are.
+    the table; `partition_column`, whose values are the partitions' keys, absent: `day`. A partitioned asset replaces
+    the partitions of its run, in one commit however many they are.
     """
 
     stores: dg.ResourceDependency[Stores]
@@ -23,8 +24,10 @@ class TablesIO(dg.ConfigurableIOManager):
         name, where = _target(context.definition_metadata)
         predicates = [where] if where else []
         if context.has_asset_partitions:
-            days = context.asset_partition_key_range
-            predicates.append(f"day >= '{days.start}' AND day <= '{days.end}'")
+            column, parts = _column(context.definition_metadata), context.asset_partition_key_range
+            predicates.append(f"{column} >= '{parts.start}' AND {column} <= '{parts.end}'")
+            if column != "day":  # the table's own partitions, so that no other file is read
+                predicates.append(f"day >= '{parts.start[:10]}' AND day <= '{parts.end[:10]}'")
         tables = self.stores.tables
         tables.replace(name, obj, " AND ".join(predicates) or None)
         context.add_output_metadata({"table": name, "version": tables.version(name), "columns": obj.width})
@@ -37,9 +40,13 @@ class TablesIO(dg.ConfigurableIOManager):
         if where:
             frame = frame.sql(f"SELECT * FROM self WHERE {where}")  # noqa: S608 - the predicate is the asset's own
         if context.has_asset_partitions and context.asset_partition_keys:
-            keys = context.asset_partition_keys
-            frame = frame.filter(pl.col("day").is_between(pl.lit(min(keys)), pl.lit(max(keys))))
+            keys, column = context.asset_partition_keys, _column(context.upstream_output.definition_metadata)
+            frame = frame.filter(pl.col(column).is_between(pl.lit(min(keys)), pl.lit(max(keys))))
         return frame
+
+
+def _column(metadata: Mapping[str, Any] | None) -> str:
+    return str((metadata or {}).get("partition_column", "day"))
 
 
 def _target(metadata: Mapping[str, Any] | None) -> tuple[str, str | None]:

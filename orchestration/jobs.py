@@ -11,7 +11,7 @@ from assets.stores import BACKGROUND, Stores
 from saima.decisions import retrain
 from saima.settings import settings
 
-SHARED_JOB = "shared_features_monitor"
+SHARED_JOB, LAG_JOB = "shared_features_monitor", "stream_lag"
 
 Job = dg.JobDefinition | UnresolvedAssetJobDefinition
 
@@ -66,6 +66,16 @@ def shared_jobs(checks: Sequence[dg.AssetChecksDefinition]) -> list[UnresolvedAs
             tags=BACKGROUND,
         )
     ]
+
+
+def lag_job(checks: Sequence[dg.AssetChecksDefinition]) -> UnresolvedAssetJobDefinition:
+    """The job that carries out the checks on the stream worker's lag."""
+    return dg.define_asset_job(
+        LAG_JOB,
+        selection=dg.AssetSelection.checks(*(key for each in checks for key in each.check_keys)),
+        description="Whether the stream worker runs and keeps up.",
+        tags=BACKGROUND,
+    )
 
 
 def bootstrap_job(algorithm: str) -> str:

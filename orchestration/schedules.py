@@ -8,7 +8,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from assets.factory import Assets
 from assets.stores import Stores
-from orchestration.jobs import SHARED_JOB, compact_tables, report_job
+from orchestration.jobs import LAG_JOB, SHARED_JOB, compact_tables, report_job
 from saima.decisions import retrain
 
 
@@ -74,6 +74,14 @@ def _report(assets: Assets) -> dg.ScheduleDefinition:
         description="Writes the reports of all experiments, at 03:30 UTC.",
     )
 
+
+watch = dg.ScheduleDefinition(
+    name=LAG_JOB,
+    cron_schedule="*/10 * * * *",
+    job_name=LAG_JOB,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Looks at the stream worker's lag, every ten minutes.",
+)
 
 upkeep = dg.ScheduleDefinition(
     name="compact_tables",

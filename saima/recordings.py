@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -15,6 +17,10 @@ from saima.events import Topic, arrow_type
 from saima.features.declaration import Declaration
 from saima.features.encodings import decoded_rows
 from saima.features.origins import read_declaration
+
+if TYPE_CHECKING:
+    from saima.features.algorithm import Algorithm
+    from saima.stores.interfaces import Tables
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,32 @@ def request_topic(declaration: Declaration) -> str:
             f"{', '.join(found) or 'none'}"
         )
     return found[0]
+
+
+def event_tables(algorithm: Algorithm, tables: Tables) -> dict[str, pl.LazyFrame]:
+    """The event tables of an algorithm's sources, by topic; SaimaError where there are none at all."""
+    topics = [topic for topic in algorithm.declaration.sources if tables.exists(f"events/{topic}")]
+    if not topics:
+        raise SaimaError(
+            f"there are no event tables of '{algorithm.name}' under SAIMA_HOME; `saima up` or `saima demo` makes them"
+        )
+    return {topic: tables.scan(f"events/{topic}") for topic in topics}
+
+
+def recorded_requests(algorithm: Algorithm, events: Mapping[str, pl.LazyFrame], datasets: Path) -> pl.LazyFrame:
+    """Accepted events of the request's topic with `trace` and, where the algorithm ranks, a row for each candidate.
+
+    Raises DeclarationError where no source holds the whole request, SaimaError where its table has not been written.
+    """
+    declaration = algorithm.declaration
+    topic = request_topic(declaration)
+    if topic not in events:
+        raise SaimaError(f"there is no table 'events/{topic}', which holds the requests; give a request log by --rows")
+    asked = events[topic].filter(~pl.col("late")).with_columns(trace=pl.col("key"))
+    if declaration.request.items is None:
+        return with_candidates(declaration, asked, None, "trace")
+    candidates = load_recording(algorithm.directory, datasets).candidates
+    return with_candidates(declaration, asked, candidates, "trace").with_columns(item=pl.col("item.item_id"))
 
 
 def with_candidates(

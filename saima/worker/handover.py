@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from saima.errors import StoreError
 from saima.features.declaration import Declaration
+from saima.features.windows import Group
 from saima.settings import Settings
 from saima.stores import open_online, open_registry, open_tables
 from saima.stores.interfaces import OnlineRead, OnlineStore, Registry, Tables
+from saima.streams.twin import SCHEMA, Tile, differing
 from saima.worker import outbox
 from saima.worker.catalog import Catalog, catalog
 from saima.worker.history import build, history_ends, history_frames
@@ -37,6 +39,37 @@ def of_home(settings: Settings, declarations: Mapping[str, Declaration]) -> Agre
         return compare(catalog(declarations), online, open_tables(settings), open_registry(settings))
     finally:
         online.close()
+
+
+def of_tables(settings: Settings, declarations: Mapping[str, Declaration], tables: Collection[str]) -> Agreement:
+    """The same of some online tables alone."""
+    online = open_online(0, settings)
+    try:
+        found = catalog(declarations).only(tables)
+        return compare(found, online, open_tables(settings), open_registry(settings))
+    finally:
+        online.close()
+
+
+def of_tiles(
+    settings: Settings, groups: Iterable[Group], batch: pl.LazyFrame | None, width: int
+) -> tuple[int, list[Tile]]:
+    """How many tiles of a batch, in partitions of `width` ms, the online store holds, too, and which of them differ."""
+    if batch is None:
+        return 0, []
+    compared, wrong = 0, []
+    online = open_online(0, settings)
+    try:
+        for group in groups:
+            with online.read() as read:
+                entities = dict(read.scan(group.table))
+            made = batch.filter(pl.col("table") == group.table).select(*SCHEMA).collect()
+            if made.height:
+                more, differ = differing(group, made, width, entities)
+                compared, wrong = compared + more, wrong + differ
+    finally:
+        online.close()
+    return compared, wrong
 
 
 def compare(found: Catalog, online: OnlineStore, tables: Tables, registry: Registry) -> Agreement:

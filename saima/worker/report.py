@@ -57,8 +57,10 @@ class Reporter:
         return True
 
 
-def numbers(asset: str, status: Mapping[str, Any]) -> dict[str, Any]:
+def numbers(asset: str, status: Mapping[str, Any], topic: str = "") -> dict[str, Any]:
     """What Dagster plots of an asset beside its state, out of a worker's status: lag, late, refused, watermark.
+
+    topic: that of its events, where the asset's name does not say it.
 
     >>> status = {"lag_events": 2, "counts": {"late": 1, "refused": 0}, "watermarks": {"click": 7}}
     >>> numbers("ctr/events_click", status)
@@ -66,12 +68,35 @@ def numbers(asset: str, status: Mapping[str, Any]) -> dict[str, Any]:
     """
     counts = status.get("counts", {})
     found = {"lag_events": status.get("lag_events"), "late": counts.get("late"), "refused": counts.get("refused")}
-    _, _, topic = asset.partition("/events_")
+    topic = topic or asset.partition("/events_")[2]
     found["watermark"] = status.get("watermarks", {}).get(topic)
+    folder, _, linker = asset.partition("/")
+    if folder == "sessions":
+        sessions = status.get("sessions", {}).get(linker, {})
+        found |= {name: sessions.get(name) for name in ("late", "held", "open", "watermark")}
     if asset == MATCHES:
         rules = status.get("rules", {})
         found |= {name: rules.get(name) for name in ("late", "held", "watermark")}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def tiles(
+    aggregates: Mapping[str, Mapping[str, str]], known: Mapping[str, Mapping[str, Any]], position: int
+) -> dict[str, dict[str, Any]]:
+    """State of the tiles by asset key: what the event tables of their topics are at, once the online store covers it.
+
+    aggregates: topic by aggregate, by algorithm; known: state by sink; position: that the online store covers.
+
+    >>> tiles({"ctr": {"clicks": "click"}}, {"events/click": {"offset": 3, "newest_time": 8}}, 9)
+    {'ctr/tiles_clicks': {'offset': 3, 'newest_time': 8}}
+    """
+    found = {}
+    for algorithm, topics in aggregates.items():
+        for name, topic in topics.items():
+            state = known.get(f"events/{topic}", {})
+            if state.get("offset") is not None and state["offset"] <= position:
+                found[f"{algorithm}/tiles_{name}"] = {key: state[key] for key in ("offset", "newest_time")}
+    return found
 
 
 def assets(

@@ -16,11 +16,13 @@ from saima.decisions import retrain
 from saima.errors import StoreError
 from saima.features.declaration import Declaration
 from saima.stores.interfaces import Registry, Tables
-from saima.worker.report import Reporter, assets, numbers
+from saima.streams.twin import tiled
+from saima.worker.report import Reporter, assets, numbers, tiles
 from saima.worker.steps import step
 
 LOG = logging.getLogger("saima.worker")
-REPORT_MS = 5_000
+REPORT_MS, TILES_MS = 5_000, 30_000
+"""Least time between two reports to Dagster of tables, and of tiles, of which an algorithm may have many."""
 
 
 class Teller(threading.Thread):
@@ -52,7 +54,7 @@ class Teller(threading.Thread):
         self._clock = clock
         self._reporter = Reporter(registry, dagster) if dagster else None
         self._sinks: dict[str, dict[str, Any]] = {}
-        self._reported = 0
+        self._reported = self._told_tiles = 0
         self._halt = threading.Event()
         self._wake = threading.Event()
         self._lock = threading.Lock()
@@ -130,6 +132,15 @@ class Teller(threading.Thread):
         for asset, state in assets(declared, states).items():
             if state["dagster/row_count"] and not self._reporter.report(asset, state, numbers(asset, status)):
                 return
+        if now - self._told_tiles >= TILES_MS:
+            self._told_tiles = now
+            position = int(status["position"]["0"])
+            read = {name: _aggregates(declaration) for name, declaration in self._declarations.items()}
+            for asset, state in tiles(read, states, position).items():
+                algorithm, _, aggregate = asset.partition("/tiles_")
+                topic = read[algorithm][aggregate]
+                if not self._reporter.report(asset, state, numbers(asset, status, topic)):
+                    return
 
     def _live(self, sink: str) -> pl.LazyFrame:
         return self._tables.scan(sink).filter(pl.col("offset") > 0)
@@ -144,6 +155,11 @@ class Teller(threading.Thread):
                 "newest_appended": state["newest_appended"],
             }
             self._registry.put_fact(f"samples/{algorithm}", fact)
+
+
+def _aggregates(declaration: Declaration) -> dict[str, str]:
+    """The topic of each aggregate that keeps tiles."""
+    return {name: groups[0].source for name, groups in tiled(declaration).items()}
 
 
 def _state(rows: pl.LazyFrame) -> dict[str, Any]:

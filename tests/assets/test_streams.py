@@ -9,9 +9,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from assets.factory import assets_of
 from assets.stores import Stores
 from assets.streams import lag
-from saima.features import load
 from saima.stores import open_registry
 
 ALGORITHM = """
@@ -27,7 +27,8 @@ def look(tmp_path: Path) -> Callable[..., dg.AssetCheckResult]:
     folder = tmp_path / "algorithms" / "shop"
     folder.mkdir(parents=True)
     (folder / "algorithm.yaml").write_text(ALGORITHM)
-    (check,) = lag(load("shop", root=folder.parent))
+    check, of_matches = lag([assets_of(folder)])
+    assert [key.asset_key.path for key in of_matches.check_keys] == [["matches"]]
     stores = Stores(home=str(tmp_path / "home"))
     registry = open_registry(stores.settings)
 

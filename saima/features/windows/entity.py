@@ -53,6 +53,10 @@ class Accumulator:
             entity.latest = max(entity.latest, ordered[-1][0])
         self._advance(entity)
 
+    def closed(self, head: int, i: int) -> tuple[int, int]:
+        """Starts [first, stop) of the hops of level i that an entity with this head holds closed."""
+        return self._reach(head, i), self._floor(head, i)
+
     def _insert(self, entity: Entity, ordered: list[Row]) -> None:
         late = bisect_left(ordered, (entity.head,))
         for row in ordered[:late]:

@@ -363,7 +363,12 @@ def test_a_document_is_the_declaration_that_it_was_made_of(home: Home) -> None:
     assert declaration(json.loads(text)).sources["viewed"].record is not None
 
 
-@pytest.mark.parametrize("step", DEPLOYMENT)
+SAMPLE = ("in_declare",)
+
+
+@pytest.mark.parametrize(
+    "step", [step if step in SAMPLE else pytest.param(step, marks=pytest.mark.full) for step in DEPLOYMENT]
+)
 def test_a_worker_killed_while_it_swaps_ends_in_the_same_bits(home: Home, another: Home, step: str) -> None:
     another.history()
     for one in (home, another):
