@@ -179,11 +179,7 @@ def test_a_running_worker_takes_a_new_algorithm_and_lets_it_go(home: Home) -> No
         entered = Event("m1", "entered", B + 2 * MINUTE, 0, "e1", {"trace": "m1", "door": "d"})
         home.log.append("entered", to_table(topic, [entered], home.appended))
         until(lambda: home.tables.exists("mall/samples"))
-        until(
-            lambda: (
-                home.tables.scan("mall/journal").collect().height == 1 if home.tables.exists("mall/journal") else False
-            )
-        )
+        until(lambda: home.tables.exists("mall/journal"))
         assert home.tables.scan("mall/samples").select("trace", "label", "busy").collect().rows() == [("m1", 1.0, 1)]
         (home.algorithms / "mall" / "algorithm.yaml").unlink()
         until(lambda: list(worker.status()["declarations"]) == ["shop"])
@@ -254,10 +250,7 @@ def test_a_field_that_would_change_its_type_is_refused(home: Home) -> None:
     home.declare()
     settle(worker)
     assert f"the order at offset {home.log.head()[0]} is refused" in worker.status()["refused_declarations"]
-    assert (
-        worker.status()["declarations"] == {"shop": Book(declared(home.algorithms)).algorithms["shop"]["digest"]}
-        or True
-    )
+    assert worker.status()["declarations"] == before
     worker.close()
 
 
