@@ -57,7 +57,7 @@ def sessions(found: Sequence[Assets]) -> list[dg.AssetSpec]:
 def tiles(each: Assets) -> list[dg.AssetSpec]:
     """One external asset an aggregate: its tiles in the online store, of history and of the stream."""
     algorithm = each.algorithm
-    declared = {name: algorithm.declaration.aggregates[name] for name in tiled(algorithm.declaration)}
+    declared = {name: algorithm.declaration.aggregates[name] for name in tiled(algorithm.declaration, live=True)}
     twins = {twin.key for twin in each.backfills}
     return [
         dg.AssetSpec(
@@ -71,7 +71,7 @@ def tiles(each: Assets) -> list[dg.AssetSpec]:
             description=f"{', '.join(aggregate.measures)} over {', '.join(aggregate.windows)} of {aggregate.source} by "
             f"{aggregate.key if isinstance(aggregate.key, str) else ', '.join(aggregate.key)}, as tiles in the online "
             "store, where every serving process reads them. Kept by the stream worker, which reports it here.",
-            metadata={"online_tables": [group.table for group in tiled(algorithm.declaration)[name]]},
+            metadata={"online_tables": [group.table for group in tiled(algorithm.declaration, live=True)[name]]},
         )
         for name, aggregate in declared.items()
     ]
@@ -83,7 +83,7 @@ def lag(found: Sequence[Assets]) -> list[dg.AssetChecksDefinition]:
     for each in found:
         algorithm = each.algorithm
         checks += [_lag(keys.live(algorithm.name, topic), [topic]) for topic in algorithm.declaration.sources]
-        for name in tiled(algorithm.declaration):
+        for name in tiled(algorithm.declaration, live=True):
             checks.append(_lag(keys.tiles(algorithm.name, name), [algorithm.declaration.aggregates[name].source]))
         for name, linking in declared(algorithm.directory).items():
             checks.append(_lag(dg.AssetKey(f"{SESSIONS}{name}".split("/")), list(linking.entries)))

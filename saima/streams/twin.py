@@ -29,12 +29,12 @@ Tile = tuple[str, int, int]
 """Key, hop, start."""
 
 
-def tiled(declaration: Declaration) -> dict[str, list[Group]]:
+def tiled(declaration: Declaration, *, live: bool = False) -> dict[str, list[Group]]:
     """What each aggregate reads: the groups whose tiles are its own; aggregates that agree share them. Those of windows
-    that keep no tiles (hop 0) are left out."""
+    that keep no tiles (hop 0) are left out, and with `live` those that the stream leaves to history."""
     found: dict[str, list[Group]] = {}
     for read in reads(declaration):
-        if read.group.hops:
+        if read.group.hops and not (live and declaration.aggregates[read.aggregate].tier == "batch"):
             found.setdefault(read.aggregate, []).append(read.group)
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -64,10 +65,14 @@ def numbers(asset: str, status: Mapping[str, Any], topic: str = "") -> dict[str,
 
     >>> status = {"lag_events": 2, "counts": {"late": 1, "refused": 0}, "watermarks": {"click": 7}}
     >>> numbers("ctr/events_click", status)
-    {'lag_events': 2, 'late': 1, 'refused': 0, 'watermark': 7}
+    {'lag_events': 2, 'late': 1, 'refused': 0, 'watermark': 7, 'watermark_utc': '1970-01-01 00:00:00'}
     """
     counts = status.get("counts", {})
-    found = {"lag_events": status.get("lag_events"), "late": counts.get("late"), "refused": counts.get("refused")}
+    found: dict[str, Any] = {
+        "lag_events": status.get("lag_events"),
+        "late": counts.get("late"),
+        "refused": counts.get("refused"),
+    }
     topic = topic or asset.partition("/events_")[2]
     found["watermark"] = status.get("watermarks", {}).get(topic)
     folder, _, linker = asset.partition("/")
@@ -77,6 +82,9 @@ def numbers(asset: str, status: Mapping[str, Any], topic: str = "") -> dict[str,
     if asset == MATCHES:
         rules = status.get("rules", {})
         found |= {name: rules.get(name) for name in ("late", "held", "watermark")}
+    if found["watermark"] is not None:
+        moment = datetime.fromtimestamp(found["watermark"] / 1000, UTC)
+        found["watermark_utc"] = f"{moment:%Y-%m-%d %H:%M:%S}"
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -159,7 +159,7 @@ class Teller(threading.Thread):
 
 def _aggregates(declaration: Declaration) -> dict[str, str]:
     """The topic of each aggregate that keeps tiles."""
-    return {name: groups[0].source for name, groups in tiled(declaration).items()}
+    return {name: groups[0].source for name, groups in tiled(declaration, live=True).items()}
 
 
 def _state(rows: pl.LazyFrame) -> dict[str, Any]:
