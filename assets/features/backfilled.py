@@ -43,14 +43,14 @@ def backfilled_features(algorithm: Algorithm, recording: Recording) -> dg.Assets
     )
     def backfilled_features(
         context: dg.AssetExecutionContext, config: BackfillConfig, stores: Stores
-    ) -> dg.MaterializeResult:
+    ) -> dg.MaterializeResult[None]:
         window, tables = context.partition_time_window, stores.tables
         events = event_tables(algorithm, tables)
         requests = recorded_requests(algorithm, events, stores.settings.datasets)
         first, rows, parts = window.start, 0, 0
         while first < window.end:
-            times = [round(moment.timestamp() * 1000) for moment in (first, first + timedelta(days=1))]
-            asked = requests.filter(pl.col("time").is_between(*times, closed="left"))
+            begin, end = (round(moment.timestamp() * 1000) for moment in (first, first + timedelta(days=1)))
+            asked = requests.filter(pl.col("time").is_between(begin, end, closed="left"))
             ids = [*identity(declaration), pl.lit(f"{first:%Y-%m-%d}").alias("day")]
             found = list(stream(algorithm, asked, events, memory=config.memory * 2**20))
             if found or tables.exists(table):

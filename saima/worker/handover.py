@@ -57,7 +57,7 @@ def of_tiles(
     """How many tiles of a batch, in partitions of `width` ms, the online store holds, too, and which of them differ."""
     if batch is None:
         return 0, []
-    compared, wrong = 0, []
+    compared, wrong = 0, list[Tile]()
     online = open_online(0, settings)
     try:
         for group in groups:

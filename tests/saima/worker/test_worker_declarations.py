@@ -204,9 +204,8 @@ def test_what_a_routed_bundle_reads_is_kept_until_it_is_routed_no_longer(
     worker = Worker(home.settings)
     settle(worker)
     before = set(worker.catalog.tables)
-    write_yaml(
-        home, ALGORITHM.replace("windows: [1h, 6h]", "windows: [2h, 6h]").replace("views.count_1h", "views.count_2h")
-    )
+    changed = ALGORITHM.replace("windows: [1h, 6h]", "windows: [2h, 12h]").replace("views.count_1h", "views.count_2h")
+    write_yaml(home, changed.replace("views.mean_6h", "views.mean_12h"))
     worker.declared.files.look()
     worker.watch()
     home.append("viewed", home.view("a", B, "s0", 7), home.view("b", B + MINUTE, "s0", 9))
