@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 Document = Mapping[str, Any]
 """An algorithm as JSON data: `digest` (of declaration, vocabularies and code), `declaration` in its canonical form,
-`records` (how a source's records become events, which is no part of the digest), `sessions` (linkers by name)."""
+and what is no part of the digest: `records` (how a source's records become events), `tiers` of aggregates; `sessions`
+(linkers by name)."""
 
 
 def document(declaration: Declaration, digest: str, sessions: Mapping[str, Linking] | None = None) -> dict[str, Any]:
@@ -28,6 +29,7 @@ def document(declaration: Declaration, digest: str, sessions: Mapping[str, Linki
         "digest": digest,
         "declaration": declaration.model_dump(mode="json", by_alias=True),
         "records": {name: record.model_dump(mode="json", by_alias=True) for name, record in records.items()},
+        "tiers": {name: aggregate.tier for name, aggregate in declaration.aggregates.items()},
         "sessions": {name: json.loads(spec.model_dump_json()) for name, spec in (sessions or {}).items()},
     }
 
@@ -39,6 +41,11 @@ def declaration(found: Document) -> Declaration:
     body["sources"] = {
         name: {**source, "record": records[name]} if name in records else source
         for name, source in body["sources"].items()
+    }
+    tiers = found.get("tiers", {})
+    body["aggregates"] = {
+        name: {**aggregate, "tier": tiers[name]} if name in tiers else aggregate
+        for name, aggregate in body.get("aggregates", {}).items()
     }
     return Declaration.model_validate(body)
 
