@@ -18,18 +18,20 @@ if TYPE_CHECKING:
 
 Document = Mapping[str, Any]
 """An algorithm as JSON data: `digest` (of declaration, vocabularies and code), `declaration` in its canonical form,
-and what is no part of the digest: `records` (how a source's records become events), `tiers` of aggregates; `sessions`
+what is no part of the digest, by name: of `sources` their `record` and `idle`, of `aggregates` their `tier`; `sessions`
 (linkers by name)."""
 
 
 def document(declaration: Declaration, digest: str, sessions: Mapping[str, Linking] | None = None) -> dict[str, Any]:
     """What an order says of an algorithm."""
-    records = {name: source.record for name, source in declaration.sources.items() if source.record is not None}
     return {
         "digest": digest,
         "declaration": declaration.model_dump(mode="json", by_alias=True),
-        "records": {name: record.model_dump(mode="json", by_alias=True) for name, record in records.items()},
-        "tiers": {name: aggregate.tier for name, aggregate in declaration.aggregates.items()},
+        "sources": {
+            name: {"idle": source.idle, "record": source.record and source.record.model_dump(mode="json", by_alias=True)}
+            for name, source in declaration.sources.items()
+        },
+        "aggregates": {name: {"tier": aggregate.tier} for name, aggregate in declaration.aggregates.items()},
         "sessions": {name: json.loads(spec.model_dump_json()) for name, spec in (sessions or {}).items()},
     }
 
@@ -37,16 +39,8 @@ def document(declaration: Declaration, digest: str, sessions: Mapping[str, Linki
 def declaration(found: Document) -> Declaration:
     """The declaration of a document. Raises ValueError, TypeError or KeyError if it is none."""
     body = dict(found["declaration"])
-    records = found["records"]
-    body["sources"] = {
-        name: {**source, "record": records[name]} if name in records else source
-        for name, source in body["sources"].items()
-    }
-    tiers = found.get("tiers", {})
-    body["aggregates"] = {
-        name: {**aggregate, "tier": tiers[name]} if name in tiers else aggregate
-        for name, aggregate in body.get("aggregates", {}).items()
-    }
+    for part in ("sources", "aggregates"):
+        body[part] = {name: {**one, **found[part].get(name, {})} for name, one in body.get(part, {}).items()}
     return Declaration.model_validate(body)
 
 

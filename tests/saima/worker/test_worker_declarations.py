@@ -253,7 +253,7 @@ def test_a_field_that_would_change_its_type_is_refused(home: Home) -> None:
     worker.close()
 
 
-EMPTY = '{"declare": {"shop": {"digest": "d", "declaration": {}, "records": {}, "sessions": {}}}}'
+EMPTY = '{"declare": {"shop": {"digest": "d", "declaration": {}, "sources": {}, "aggregates": {}, "sessions": {}}}}'
 
 
 @pytest.mark.parametrize(
