@@ -4,7 +4,7 @@
 
 The worker is its own process on a home of its own under `folder` (a disk, since every commit is forced to it), with
 everything on: de-duplication, windows, the sample join, outbox, drain to Delta tables. A producer process appends
-Arrow batches; a reader process looks at the online store and notes when it covers which offset, windows read on the way.
+Arrow batches; a reader process looks at the online store, reads windows, and notes when it covers which offset.
 
 * `catch_up`: the log is filled, then the worker reads it: events a second by the clock and of the worker's CPU.
 * `rates`: the producer appends at a rate; an event's latency is from the call that appends it to the first look of

@@ -88,10 +88,36 @@ class Moment(BaseModel):
         return self
 
 
-class Record(BaseModel):
-    """Records of JSON objects. A field that `fields` does not name is taken from the record under its own name."""
+class Delimited(BaseModel):
+    """Records of text that a separator cuts into columns; an empty column is a missing value."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    separator: str = Field(min_length=1, description="Between two columns: `|`, a tab, \\x1f.")
+    columns: tuple[Annotated[str, AfterValidator(_path)], ...] = Field(
+        min_length=1, description="Their names, in order."
+    )
+
+    @model_validator(mode="after")
+    def _plain(self) -> Self:
+        nested = [name for name in self.columns if len(steps(name)) > 1]
+        if nested:
+            raise ValueError(f"'{nested[0]}' is no plain name; a column has neither '.' nor [places]")
+        doubled = [name for name in self.columns if self.columns.count(name) > 1]
+        if doubled:
+            raise ValueError(f"column '{doubled[0]}' stands twice")
+        return self
+
+
+class Record(BaseModel):
+    """Records of JSON objects, or of delimited text. A field that `fields` does not name is taken from the record
+    under its own name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    delimited: Delimited | None = Field(
+        None, description="Absent: JSON. Of text, numbers, booleans and times are read as their types write them."
+    )
 
     time: Annotated[Moment, BeforeValidator(_of_path)]
     id: list[Path] | Path | None = Field(

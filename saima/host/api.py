@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
@@ -27,6 +27,9 @@ from saima.host.meter import prometheus
 from saima.host.openapi import specification
 
 MAX_BYTES = 8 << 20
+RECORD_KINDS = ("text/plain", "application/x-ndjson", "text/csv", "application/json")
+"""Content types of records: one a line, or with application/json one in all."""
+
 MAX_DEADLINE_MS = 60_000
 START_SECONDS = 60.0
 """How long a process that starts loads versions before it takes requests from its port."""
@@ -62,6 +65,15 @@ def app(host: Host | Callable[[], Host], collector: Callable[[Host], Collector |
             raise RequestError("the host is starting; ask again", status=503)
         return found
 
+    async def collecting() -> Collector:
+        found = running()
+        if "collector" not in state:
+            state["collector"] = await run_in_threadpool(collector, found)
+        made: Collector | None = state["collector"]
+        if made is None:
+            raise RequestError("this host has no log; send events to one that has", status=503)
+        return made
+
     async def predict(request: Request) -> Response:
         body = await _json(request)
         seconds = _deadline(request)
@@ -76,12 +88,17 @@ def app(host: Host | Callable[[], Host], collector: Callable[[Host], Collector |
 
     async def events(request: Request) -> Response:
         body = await _json(request)
-        found = running()
-        if "collector" not in state:
-            state["collector"] = await run_in_threadpool(collector, found)
-        if state["collector"] is None:
-            raise RequestError("this host has no log; send events to one that has", status=503)
-        return _answer(await run_in_threadpool(state["collector"].collect, body))
+        found = await collecting()
+        return _answer(await run_in_threadpool(found.collect, body))
+
+    async def records(request: Request) -> Response:
+        kind = _kind(request, RECORD_KINDS)
+        body = await _body(request)
+        found = await collecting()
+        single = kind == "application/json"
+        lines = [body] if single else [line for one in body.split(b"\n") if (line := one.removesuffix(b"\r"))]
+        topics = request.query_params.getlist("source")
+        return _answer(await run_in_threadpool(found.collect_records, lines, topics))
 
     async def features(request: Request) -> Response:
         found = running()
@@ -114,6 +131,7 @@ def app(host: Host | Callable[[], Host], collector: Callable[[Host], Collector |
     routes = [
         Route("/v1/predict", _guarded(predict), methods=["POST"]),
         Route("/v1/events", _guarded(events), methods=["POST"]),
+        Route("/v1/records", _guarded(records), methods=["POST"]),
         Route("/v1/features", _guarded(features)),
         Route("/v1/status", _guarded(status)),
         Route("/livez", livez),
@@ -143,10 +161,14 @@ async def _refused(_: Request, error: Exception) -> Response:
     return problem.response(RequestError(error.detail, status=error.status_code))
 
 
-async def _json(request: Request) -> Any:
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
-    if kind != "application/json":
-        raise RequestError(f"content type '{kind}' is not read here; send application/json", status=415)
+def _kind(request: Request, known: Sequence[str]) -> str:
+    kind = request.headers.get("content-type", known[0]).partition(";")[0].strip()
+    if kind not in known:
+        raise RequestError(f"content type '{kind}' is not read here; send {' or '.join(known)}", status=415)
+    return kind
+
+
+async def _body(request: Request) -> bytes:
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
@@ -154,8 +176,14 @@ async def _json(request: Request) -> Any:
         if size > MAX_BYTES:
             raise RequestError(f"the body is above {MAX_BYTES} bytes", status=413)
         chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def _json(request: Request) -> Any:
+    _kind(request, ["application/json"])
+    body = await _body(request)
     try:
-        return json.loads(b"".join(chunks), parse_constant=_constant)
+        return json.loads(body, parse_constant=_constant)
     except (ValueError, RecursionError) as error:
         raise RequestError(f"the body is not JSON: {error}", status=400) from error
 

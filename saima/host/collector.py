@@ -5,23 +5,29 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import xxhash
 
 from saima import features as language
 from saima.errors import RequestError, SaimaError, suggest
-from saima.events import Event, Position, Topic, arrow_type, to_table
+from saima.events import DEAD_LETTER, Event, Position, Topic, arrow_type, to_table
 from saima.features.declaration import Source
 from saima.features.encodings import Decoder
 from saima.host.request import Check, check_fields, checker
 from saima.stores.interfaces import EventLog
+from saima.streams.adapters import Connection, Refusal, Refused, letters
 
 LOG = logging.getLogger("saima.host")
 MAX_EVENTS = 10_000
+SHOWN = 10
+"""Refused records that an answer names."""
+
 _FIELDS = ("type", "time", "payload", "key", "seq", "id")
 
 
@@ -73,6 +79,7 @@ class Collector:
     ) -> None:
         self._log = log
         self._topics = accepts(sources)
+        self._records = {name: source for name, source in sources.items() if source.record is not None}
         self._clock = clock
 
     def collect(self, body: Any) -> dict[str, Any]:
@@ -92,6 +99,43 @@ class Collector:
         for topic, batch in _by_topic(events):
             position = self._log.append(topic, to_table(self._topics[topic].topic, batch, self._clock()))
         return {"accepted": len(events), "position": {str(key): offset for key, offset in position.items()}}
+
+    def collect_records(self, records: Sequence[bytes], topics: Sequence[str] = ()) -> dict[str, Any]:
+        """Append the events that records of other systems become, as their sources' `record` says.
+
+        topics: the sources that they are of, absent: all that declare a `record`; each is of the first that takes it.
+        A refused record goes to the dead letters with its bytes, the others are appended: counts of both, by reason,
+        the first refused ones with their numbers in the call, and the position. Ids that come again are the worker's to
+        drop. Raises RequestError for an unknown source or too many records.
+        """
+        if len(records) > MAX_EVENTS:
+            raise RequestError(f"the body holds {len(records)} records; at most {MAX_EVENTS}")
+        for name in topics:
+            if name not in self._records:
+                known = ", ".join(self._records) or "none"
+                hint = suggest(name, self._records) or f"; declared: {known}"
+                raise RequestError(f"no source '{name}' declares a 'record'{hint}", "source")
+        if not self._records:
+            raise RequestError("no source declares how its records become events: add 'record' to one")
+        connection = Connection({name: self._records[name] for name in topics or self._records})
+        events, refused, now = [], [], self._clock()
+        for number, data in enumerate(records):
+            try:
+                events.append(connection.read(data, now))
+            except Refusal as refusal:
+                refused.append(Refused(number, refusal.topic, refusal.reason, str(refusal), data))
+        position: Position = {}
+        for topic, batch in _by_topic(events):
+            position = self._log.append(topic, to_table(self._topics[topic].topic, batch, now))
+        if refused:
+            position = self._log.append(DEAD_LETTER, letters("records", refused, now, call=f"/{uuid4().hex}"))
+        return {
+            "accepted": len(events),
+            "refused": len(refused),
+            "reasons": dict(sorted(Counter(one.reason for one in refused).items())),
+            "examples": [{"record": one.number, "reason": one.reason, "detail": one.text} for one in refused[:SHOWN]],
+            "position": {str(key): offset for key, offset in position.items()},
+        }
 
     def _event(self, item: Any, place: str) -> Event:
         if not isinstance(item, dict):

@@ -24,6 +24,7 @@ def specification(declarations: Mapping[str, Declaration]) -> dict[str, Any]:
         "paths": {
             "/v1/predict": {"post": _operation("Ask an algorithm.", {"oneOf": variants} if variants else {})},
             "/v1/events": {"post": _operation("Append events.", _EVENTS)},
+            "/v1/records": {"post": _operation("Append the events that records become.", _RECORDS, "text/plain")},
             "/v1/features": {"get": _operation("Values by name, with age and version.") | {"parameters": _NAMED}},
             "/v1/status": {"get": _operation("What every host process holds and routes.")},
             "/livez": {"get": _operation("Whether the process lives.")},
@@ -57,6 +58,11 @@ _NAMED: list[dict[str, Any]] = [
     },
 ]
 
+_RECORDS: dict[str, Any] = {
+    "type": "string",
+    "description": "One record a line, as the sources' `record` declares them; ?source=<name> says of which they are.",
+}
+
 _EVENTS: dict[str, Any] = {
     "type": "object",
     "required": ["events"],
@@ -82,11 +88,11 @@ _EVENTS: dict[str, Any] = {
 }
 
 
-def _operation(summary: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def _operation(summary: str, body: dict[str, Any] | None = None, kind: str = "application/json") -> dict[str, Any]:
     problem = {"description": "A problem document (RFC 9457).", "content": {"application/problem+json": {}}}
     found: dict[str, Any] = {"summary": summary, "responses": {"200": {"description": "The answer."}, "4XX": problem}}
     if body is not None:
-        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        found["requestBody"] = {"required": True, "content": {kind: {"schema": body}}}
     return found
 
 

@@ -39,7 +39,7 @@ class Pending:
             "a": self.attempt,
             "x": self.excluded,
             "i": self.items,
-            "l": {item: labels for item, labels in sorted(self.labels.items())},
+            "l": dict(sorted(self.labels.items())),
             "e": dict(sorted(self.exposures.items())),
             "m": dict(sorted(self.made.items())),
             "c": self.closed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ from saima.events import (
 from saima.features.declaration import Declaration
 from saima.features.durations import milliseconds
 from saima.stores.interfaces import Segment
-from saima.streams.adapters import AHEAD, implausible
+from saima.streams.adapters import AHEAD, implausible, reason_of
 from saima.streams.dedup import Seen
 from saima.streams.lateness import Clock
 from saima.streams.samples import Prediction
@@ -72,8 +73,9 @@ class Batch:
     """What one read of the log holds, after the intake.
 
     tables: per topic the first rows of their ids, with `offset` and `late`, in order of offsets; the journal is in
-    `records`, orders that change the rules are in `orders` as (offset, JSON), records of silence in `silences`; `rows`
-    counts everything that was read, up to and including offset `last`.
+    `records`, orders that change the rules are in `orders` as (offset, JSON), records of silence in `silences`;
+    `reasons` counts the dead letters, the worker's own and those of hosts, as they come along the log; `rows` counts
+    everything that was read, up to and including offset `last`.
     """
 
     rows: int = 0
@@ -83,6 +85,7 @@ class Batch:
     orders: list[tuple[int, str]] = field(default_factory=list)
     silences: list[Silence] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
     late: int = 0
     appended: list[np.ndarray[Any, np.dtype[np.int64]]] = field(default_factory=list)
@@ -134,6 +137,8 @@ class Intake:
                 self._read_silences(table, batch)
             else:
                 batch.tables[topic] = self._judged(topic, table, batch)
+                if topic == DEAD_LETTER:
+                    batch.reasons.update(map(reason_of, table["reason"].to_pylist()))
         return batch
 
     def _checked(self, chunk: Chunk, batch: Batch) -> tuple[str, pa.Table] | None:
@@ -141,29 +146,31 @@ class Intake:
         topic = self._topics.get(chunk.topic)
         table = chunk.table
         if topic is None:
-            _refuse(batch, chunk, chunk.offsets, f"unknown topic '{chunk.topic}'")
+            _refuse(batch, chunk, chunk.offsets, f"unknown_topic: unknown topic '{chunk.topic}'")
             return None
         try:
             table, wrong = conform(table, topic)
         except KeyError as error:
-            _refuse(batch, chunk, chunk.offsets, f"not in the schema of '{topic.name}': {error.args[0]}")
+            _refuse(batch, chunk, chunk.offsets, f"wrong_schema: not in the schema of '{topic.name}': {error.args[0]}")
             return None
         table = table.append_column(_OFFSET, pa.array(chunk.offsets))
         if wrong:
             for row, reason in sorted(wrong.items()):
-                _refuse(batch, chunk, chunk.offsets[[row]], f"not in the schema of '{topic.name}': {reason}")
+                _refuse(
+                    batch, chunk, chunk.offsets[[row]], f"wrong_schema: not in the schema of '{topic.name}': {reason}"
+                )
             table = table.filter(pa.array([row not in wrong for row in range(table.num_rows)]))
         missing = [name for name in _NEEDED if table.column(name).null_count]
         if missing:
             bad = pc.is_null(table.column(missing[0]))
             for name in missing[1:]:
                 bad = pc.or_(bad, pc.is_null(table.column(name)))
-            _refuse(batch, chunk, table.column("offset").filter(bad).to_numpy(), f"no {' or '.join(missing)}")
+            _refuse(batch, chunk, table.column("offset").filter(bad).to_numpy(), f"missing: no {' or '.join(missing)}")
             table = table.filter(pc.invert(bad))
         if chunk.topic in self.clocks:
             wild = implausible(table.column("time").to_numpy(), table.column("appended").to_numpy(), self._ahead)
             if wild.any():
-                reason = "its time is before 1970, or far ahead of the wall clock when it was appended"
+                reason = "wrong_time: its time is before 1970, or far ahead of the wall clock when it was appended"
                 _refuse(batch, chunk, table.column("offset").to_numpy()[wild], reason)
                 table = table.filter(pa.array(~wild))
         return topic.name, table
@@ -211,7 +218,7 @@ class Intake:
                     raise ValueError(f"unknown algorithm '{algorithm}'")
                 logged, document = reader.read(text, offset, appended)
             except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-                reason = f"not a journal record: {type(error).__name__}: {error}"
+                reason = f"wrong_record: not a journal record: {type(error).__name__}: {error}"
                 batch.refused.append(Refused(offset, JOURNAL, reason, packed(table.slice(row, 1))))
                 continue
             batch.records.append(Logged(algorithm, logged, document))

@@ -18,12 +18,14 @@ COUNTS = ("rows", "late", "duplicates", "refused", "forgotten")
 @dataclass
 class Ledger:
     """generation: identity of the log; built: online tables whose state is complete, with the end of the history that
-    they were built from (ms, 0 for none); clocks: newest event time by topic, ms; counts since the beginning."""
+    they were built from (ms, 0 for none); clocks: newest event time by topic, ms; counts since the beginning;
+    reasons: of the dead letters, with their numbers."""
 
     generation: str
     built: dict[str, int] = field(default_factory=dict)
     clocks: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
+    reasons: dict[str, int] = field(default_factory=dict)
 
     def follow(self, clocks: Mapping[str, Clock]) -> None:
         """Take over the clocks as they are now."""
@@ -33,6 +35,11 @@ class Ledger:
         """Add to the counts."""
         for name, n in more.items():
             self.counts[name] += n
+
+    def count_reasons(self, more: Mapping[str, int]) -> None:
+        """Add dead letters by reason."""
+        for reason, n in more.items():
+            self.reasons[reason] = self.reasons.get(reason, 0) + n
 
     def pack(self) -> bytes:
         """JSON, equal for equal state."""

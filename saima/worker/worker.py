@@ -236,6 +236,7 @@ class Worker:
             "drain_error": self._drainer.error,
             "seen_ids": len(self._engines.intake.seen),
             **watermarks(self._engines.intake.clocks),
+            "dead_letters": dict(self._commits.ledger.reasons),
             **counts(self._commits.ledger.counts, self._engines.counters),
             **self._engines.told,
             "wrong_rules": self._files.errors,
@@ -310,4 +311,5 @@ class Worker:
             refused=len(batch.refused),
             forgotten=self._engines.intake.seen.forgotten,
         )
+        book.count_reasons(batch.reasons)
         self._commits.commit(batch.last, changes, outputs, self._drainer.take())

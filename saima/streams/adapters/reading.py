@@ -13,8 +13,9 @@ from saima.features.declaration import Source
 from saima.features.durations import milliseconds
 from saima.features.encodings import Decoder
 from saima.features.keys import key_text
+from saima.features.operators.conversion import cast_value
 from saima.features.record import Record, Steps, Taken, follow, steps
-from saima.features.types import fits, parse_type
+from saima.features.types import INT64, STRING, fits, parse_type
 from saima.streams.adapters.limits import MAX_KEY
 from saima.streams.adapters.refusals import Refusal, shown
 from saima.streams.adapters.times import time_reader
@@ -29,16 +30,18 @@ class Reader:
     def __init__(self, topic: str, source: Source) -> None:
         record = source.record or Record.model_validate({"time": "time", "id": "id"})
         self.topic = topic
+        self.delimited = record.delimited
+        text = record.delimited is not None
         self.ahead = milliseconds(record.ahead)
         self._when = [(steps(path), key_text([value])) for path, value in record.when.items()]
-        self._moment = (steps(record.time.path), time_reader(record.time), record.time.path)
+        self._moment = (steps(record.time.path), time_reader(record.time, text=text), record.time.path)
         ids = [record.id] if isinstance(record.id, str) else record.id or []
         self._ids = [steps(path) for path in ids]
         self._id_paths = ", ".join(ids)
         self._seq: Steps | None = None if record.seq is None else steps(record.seq)
         self._key = source.key
         self._fields = {
-            name: _field(name, dtype, record.fields.get(name) or Taken(path=name))
+            name: _field(name, dtype, record.fields.get(name) or Taken(path=name), text=text)
             for name, dtype in source.fields.items()
         }
 
@@ -50,6 +53,9 @@ class Reader:
         """The event of a record that came at `now` (ms UTC) as `data`. Raises Refusal."""
         time = self._time(record, now)
         seq = 0 if self._seq is None else follow(record, self._seq) or 0
+        if self.delimited is not None and isinstance(seq, str):
+            whole = cast_value(seq, INT64)
+            seq = seq if whole is None else whole
         if not isinstance(seq, int) or isinstance(seq, bool) or not -_INT64 <= seq < _INT64:
             raise Refusal("wrong_seq", f"seq is {shown(seq)}, not a whole number of 64 bits")
         payload = {name: read(record) for name, read in self._fields.items()}
@@ -84,8 +90,8 @@ class Reader:
         return identity
 
 
-def _field(name: str, dtype: str, taken: Taken) -> Read:
-    """Reads and checks one field's value."""
+def _field(name: str, dtype: str, taken: Taken, *, text: bool) -> Read:
+    """Reads and checks one field's value, `text`: of a record whose values are all texts."""
     wanted, decoder = parse_type(dtype), Decoder(dtype)
     path = () if taken.path is None else steps(taken.path)
     enumeration, default, constant = taken.values, taken.default, taken.constant
@@ -109,7 +115,10 @@ def _field(name: str, dtype: str, taken: Taken) -> Read:
             found = enumeration.get(_text(value) or "", default)
             if found is None:
                 raise Refusal("not_enumerated", f"'{name}' is {shown(value)}, which its values do not name")
-            value = found
+            return check(found)
+        if text and not decoder.needed:
+            typed = cast_value(value, wanted) if wanted != STRING else value
+            return check(value if typed is None else typed)
         return check(value)
 
     return read

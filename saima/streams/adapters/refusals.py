@@ -12,6 +12,8 @@ from saima.events import DEAD_LETTER, DEAD_LETTER_TOPIC, Event, to_table
 REASONS = (
     "too_large",
     "not_json",
+    "not_text",
+    "wrong_columns",
     "not_an_object",
     "not_unicode",
     "no_source",
@@ -30,10 +32,12 @@ REASONS = (
 
 
 class Refusal(Exception):
-    """Why a record makes no event: `reason` is one of REASONS, the text names field, path and value."""
+    """Why a record makes no event: `reason` is one of REASONS, the text names field, path and value; `topic` is that of
+    the source, "" while it is not known."""
 
     def __init__(self, reason: str, text: str) -> None:
         self.reason = reason
+        self.topic = ""
         super().__init__(text)
 
 
@@ -48,8 +52,18 @@ class Refused:
     data: bytes
 
 
-def letters(name: str, refused: Iterable[Refused], now: int) -> pa.Table:
-    """Dead letters of an adapter's refused records, for the topic `dead_letter`.
+def reason_of(text: str) -> str:
+    """The reason of a dead letter, out of its text.
+
+    >>> reason_of("no_key: 'user', the key, is missing or empty"), reason_of("as letters were once written")
+    ('no_key', 'other')
+    """
+    reason, found, _ = text.partition(": ")
+    return reason if found and reason.replace("_", "").isalpha() else "other"
+
+
+def letters(name: str, refused: Iterable[Refused], now: int, call: str = "") -> pa.Table:
+    """Dead letters of refused records, for the topic `dead_letter`; `call` tells numbers of several calls apart.
 
     To append them once, number the producer `<name>/dead_letter` by the last record's number.
     """
@@ -59,7 +73,7 @@ def letters(name: str, refused: Iterable[Refused], now: int) -> pa.Table:
             DEAD_LETTER,
             now,
             row.number,
-            f"{name}:{row.number}",
+            f"{name}{call}:{row.number}",
             {"reason": f"{row.reason}: {row.text}", "bytes": row.data},
         )
         for row in refused

@@ -135,8 +135,49 @@ def test_a_refused_record_keeps_reason_and_bytes(record: bytes, reason: str, tex
     assert table.column("id").to_pylist() == ["shop:1"]
 
 
+COLUMNS: dict[str, Any] = {
+    "delimited": {"separator": "|", "columns": ["at", "id", "n", "user_id", "device", "price", "tags", "paid", "what"]},
+    "when": {"what": "click"},
+    "time": {"path": "at", "unit": "s"},
+    "id": "id",
+    "seq": "n",
+    "fields": {"device": {"path": "device", "values": {"m": 1, "7": 7}}, "country": {"constant": "FI"}},
+}
+
+
+def test_delimited_text_is_read_as_its_types_are_written() -> None:
+    adapter = Adapter({"click": source(), "typed": source(**COLUMNS)})
+    lines = [b"1700000000.25|e1|3|u1|7|2.5|a\x1db|true|click", b"1700000000|e2|||m||||click"]
+    first, second, json_ = adapter.adapt([lines[0], lines[1].replace(b"|||m", b"||u2|m"), data()], NOW + 1000).events
+    assert (first.key, first.type, first.time, first.seq, first.id) == ("u1", "typed", NOW + 250, 3, "e1")
+    assert first.payload == {
+        "user_id": "u1", "device": 7, "country": "FI", "price": 2.5, "tags": ["a", "b"], "paid": True,
+    }  # fmt: skip
+    assert (second.time, second.seq, second.payload["price"], second.payload["tags"]) == (NOW, 0, None, None)
+    assert json_.type == "click"
+
+
+DELIMITED = [
+    (b"\xff|", "not_text", "UTF-8"),
+    (b"a|b", "wrong_columns", "2 of 9 columns cut by '|'"),
+    (b"||||||||click", "no_time", "'at'"),
+    (b"soon||||||||click".replace(b"||||||||", b"|e|1|u|m|1||1|"), "wrong_time", "'at' is 'soon', not a number of s"),
+    (b"1700000000|e|1.5|u|m|1||1|click", "wrong_seq", "'1.5'"),
+    (b"1700000000|e|1|u|m|1e999||1|click", "wrong_type", "'price' is '1e999', not float64"),
+    (b"1700000000|e|1|u|m|1||maybe|click", "wrong_type", "'paid' is 'maybe', not bool"),
+    (b"1700000000|e|1|u|m|1||1|view", "no_source", "typed"),
+]
+
+
+@pytest.mark.parametrize(("record", "reason", "text"), DELIMITED)
+def test_refused_text_keeps_reason_and_bytes(record: bytes, reason: str, text: str) -> None:
+    (refused,) = Adapter({"typed": source(**COLUMNS)}).adapt([record], NOW).refused
+    assert (refused.reason, refused.data) == (reason, record)
+    assert text in refused.text
+
+
 def test_every_reason_has_a_case() -> None:
-    assert {reason for _, reason, _ in REFUSED} == set(REASONS)
+    assert {reason for _, reason, _ in [*REFUSED, *DELIMITED]} == set(REASONS)
 
 
 TIMES = [
