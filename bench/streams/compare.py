@@ -19,7 +19,7 @@ from bench.environments import ROOT, python_of
 
 HERE = Path(__file__).parent
 ROUTING = "The figures of Bytewax and Pathway include their routing; ours are calls of a library in one process."
-ENGINES = ("matching", "linking", "deploying", "store")
+ENGINES = ("matching", "linking", "deploying", "store", "end_to_end")
 """Benchmarks of other engines, joined as they are: each prints JSON with its own `goals` or none."""
 
 

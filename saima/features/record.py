@@ -94,9 +94,7 @@ class Delimited(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     separator: str = Field(min_length=1, description="Between two columns: `|`, a tab, \\x1f.")
-    columns: tuple[Annotated[str, AfterValidator(_path)], ...] = Field(
-        min_length=1, description="Their names, in order."
-    )
+    columns: list[Annotated[str, AfterValidator(_path)]] = Field(min_length=1, description="Their names, in order.")
 
     @model_validator(mode="after")
     def _plain(self) -> Self:

@@ -142,7 +142,8 @@ class Intake:
         return batch
 
     def _checked(self, chunk: Chunk, batch: Batch) -> tuple[str, pa.Table] | None:
-        """The rows in the topic's schema with their offsets; rows without time, seq or id are refused."""
+        """The rows in the topic's schema with their offsets; those without time, seq or id, orders without text, are
+        refused."""
         topic = self._topics.get(chunk.topic)
         table = chunk.table
         if topic is None:
@@ -160,14 +161,15 @@ class Intake:
                     batch, chunk, chunk.offsets[[row]], f"wrong_schema: not in the schema of '{topic.name}': {reason}"
                 )
             table = table.filter(pa.array([row not in wrong for row in range(table.num_rows)]))
-        missing = [name for name in _NEEDED if table.column(name).null_count]
+        needed = (*_NEEDED, "order") if topic.name == RULES else _NEEDED
+        missing = [name for name in needed if table.column(name).null_count]
         if missing:
             bad = pc.is_null(table.column(missing[0]))
             for name in missing[1:]:
                 bad = pc.or_(bad, pc.is_null(table.column(name)))
             _refuse(batch, chunk, table.column("offset").filter(bad).to_numpy(), f"missing: no {' or '.join(missing)}")
             table = table.filter(pc.invert(bad))
-        if chunk.topic in self.clocks:
+        if chunk.topic != DEAD_LETTER:  # of a journal record, too: it would move the horizon of de-duplication
             wild = implausible(table.column("time").to_numpy(), table.column("appended").to_numpy(), self._ahead)
             if wild.any():
                 reason = "wrong_time: its time is before 1970, or far ahead of the wall clock when it was appended"
@@ -204,7 +206,7 @@ class Intake:
     def _read_silences(self, table: pa.Table, batch: Batch) -> None:
         for place, row in enumerate(table.to_pylist()):
             if row["key"] not in self.clocks or any(type(row[name]) is not int or row[name] < 0 for name in _SILENT):
-                reason = f"not a record of silence: source {row['key']!r}, silent {row['silent']}, seen {row['seen']}"
+                reason = f"wrong_record: not a record of silence: source {row['key']!r}, silent {row['silent']}, seen {row['seen']}"
                 batch.refused.append(Refused(row["offset"], SILENCE, reason, packed(table.slice(place, 1))))
                 continue
             batch.silences.append(Silence(row["offset"], row["key"], row["appended"], row["silent"], row["seen"]))

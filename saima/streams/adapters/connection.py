@@ -21,11 +21,12 @@ class Connection:
 
     def read(self, data: bytes, now: int) -> Event:
         """The event of a record that came at `now` (ms UTC). Raises Refusal, with the topic where it is known."""
-        documents: dict[Delimited | None, dict[str, Any] | Refusal] = {}
+        documents: dict[tuple[str, ...], dict[str, Any] | Refusal] = {}
         for reader in self._readers:
-            layout = reader.delimited
+            delimited = reader.delimited
+            layout = () if delimited is None else (delimited.separator, *delimited.columns)
             if layout not in documents:
-                documents[layout] = _tried(data, layout)
+                documents[layout] = _tried(data, delimited)
             found = documents[layout]
             if isinstance(found, Refusal) or not reader.takes(found):
                 continue
@@ -41,8 +42,8 @@ class Connection:
         raise Refusal("no_source", f"the record fits the 'when' of none of {names}")
 
 
-def _tried(data: bytes, layout: Delimited | None) -> dict[str, Any] | Refusal:
+def _tried(data: bytes, delimited: Delimited | None) -> dict[str, Any] | Refusal:
     try:
-        return document(data, layout)
+        return document(data, delimited)
     except Refusal as refusal:
         return refusal
