@@ -24,8 +24,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("case", cases, ids=[case["id"] for case in cases])
 
 
-def run(case: dict[str, Any], restart_every: int = 0) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """Rows and counters of a case; with `restart_every` the join continues from its stored state every n events."""
+def run(case: dict[str, Any], restart_every: int = 0, cut: int = -1) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """Rows and counters of a case; with `restart_every` the join continues from its stored state every n events, and
+    before the event number `cut`."""
     spec = JoinSpec(
         SCHEMES[case["scheme"]],  # type: ignore[arg-type]
         attribution=case["attribution_ms"],
@@ -39,7 +40,7 @@ def run(case: dict[str, Any], restart_every: int = 0) -> tuple[list[dict[str, An
     samples = []
     duplicates = 0
     for offset, event in enumerate(case["events"], 1):
-        if restart_every and offset % restart_every == 0:
+        if offset == cut or (restart_every and offset % restart_every == 0):
             for key, packed in join.changes():
                 if packed is None:
                     store.pop(key, None)
@@ -93,3 +94,10 @@ def test_case(case: dict[str, Any], restart_every: int) -> None:
     rows, counters = run(case, restart_every)
     assert multiset(rows) == multiset(case["expect"]), case["meaning"]
     assert counters == {"late": 0, "orphan": 0, "duplicate": 0, "skipped": 0} | case["expect_counters"], case["meaning"]
+
+
+def test_every_two_way_split(case: dict[str, Any]) -> None:
+    whole = run(case)
+    for cut in range(1, len(case["events"]) + 1):
+        rows, counters = run(case, cut=cut)
+        assert (multiset(rows), counters) == (multiset(whole[0]), whole[1]), f"{case['meaning']}, cut before {cut}"
