@@ -206,7 +206,8 @@ class Intake:
     def _read_silences(self, table: pa.Table, batch: Batch) -> None:
         for place, row in enumerate(table.to_pylist()):
             if row["key"] not in self.clocks or any(type(row[name]) is not int or row[name] < 0 for name in _SILENT):
-                reason = f"wrong_record: not a record of silence: source {row['key']!r}, silent {row['silent']}, seen {row['seen']}"
+                said = f"source {row['key']!r}, silent {row['silent']}, seen {row['seen']}"
+                reason = f"wrong_record: not a record of silence: {said}"
                 batch.refused.append(Refused(row["offset"], SILENCE, reason, packed(table.slice(place, 1))))
                 continue
             batch.silences.append(Silence(row["offset"], row["key"], row["appended"], row["silent"], row["seen"]))
