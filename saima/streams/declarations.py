@@ -11,7 +11,7 @@ from xxhash import xxh3_128_hexdigest
 
 from saima.errors import DeclarationError
 from saima.events import DECLARATIONS, Event, arrow_type
-from saima.features.declaration import Declaration
+from saima.features.declaration import Declaration, Source
 
 if TYPE_CHECKING:
     from saima.streams.linking import Linking
@@ -28,12 +28,15 @@ def document(declaration: Declaration, digest: str, sessions: Mapping[str, Linki
         "digest": digest,
         "declaration": declaration.model_dump(mode="json", by_alias=True),
         "sources": {
-            name: {"idle": source.idle, "record": source.record and source.record.model_dump(mode="json", by_alias=True)}
-            for name, source in declaration.sources.items()
+            name: {"idle": source.idle, "record": _record(source)} for name, source in declaration.sources.items()
         },
         "aggregates": {name: {"tier": aggregate.tier} for name, aggregate in declaration.aggregates.items()},
         "sessions": {name: json.loads(spec.model_dump_json()) for name, spec in (sessions or {}).items()},
     }
+
+
+def _record(source: Source) -> dict[str, Any] | None:
+    return None if source.record is None else source.record.model_dump(mode="json", by_alias=True)
 
 
 def declaration(found: Document) -> Declaration:
