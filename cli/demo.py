@@ -24,6 +24,7 @@ from cli.terminal import line
 from cli.traffic import load_traffic
 from cli.up import Meter
 from saima.settings import settings
+from saima.worker.status import together
 
 _DAY = 86_400_000
 FAULTS = ("parity", "leak", "journal")
@@ -111,9 +112,10 @@ def _replay(
 
 
 def _kill_worker(session: Session) -> str:
-    process = session.supervisor.children["worker"].process
+    name = f"worker-{session.settings.shards - 1}"  # the last shard; of one, the only one
+    process = session.supervisor.children[name].process
     os.kill(process.pid, signal.SIGKILL)
-    return f"killed the stream worker (pid {process.pid}) with SIGKILL"
+    return f"killed the stream worker {name} (pid {process.pid}) with SIGKILL"
 
 
 def _kill_host(session: Session) -> str:
@@ -132,7 +134,7 @@ def _settle(session: Session, say: Callable[[str], None], seconds: float = 120.0
     seen: Any = None
     while time.monotonic() < deadline and quiet < 8:
         session.supervisor.watch()
-        worker = next(iter(session.registry.statuses("worker/").values()), {})
+        worker = together(session.registry.statuses("worker/"))
         head = session.log.head().get(0, 0)
         position = int(worker.get("position", {}).get("0", -1))
         state = (head, position, worker.get("counts", {}).get("samples"), worker.get("outbox_rows"))

@@ -164,7 +164,7 @@ class Replayer:
             if time.monotonic() - begun > self._barrier_seconds:
                 raise SaimaError(
                     f"the stream worker has stood at offset {self._position()} for {self._barrier_seconds:.0f} s while "
-                    f"the log's head is {head}; see worker.log"
+                    f"the log's head is {head}; see worker-<shard>.log"
                 )
             time.sleep(0.001)
         return True

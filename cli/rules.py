@@ -67,8 +67,10 @@ def disable(names: tuple[str, ...], in_flight: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Everything, for a program.")
 def list_(as_json: bool) -> None:
     """Show what is deployed, where it came from, and what it has counted."""
-    matching = _matching()
-    found = {**matching.status(), "wrong_files": _wrong_files()}
+    from saima.worker.status import rules_together
+
+    shards = _shards()
+    found = {**rules_together([matching.status() for matching in shards]), "wrong_files": _wrong_files()}
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
@@ -78,7 +80,7 @@ def list_(as_json: bool) -> None:
         click.echo(f"{name}  disabled by hand")
     if found["watermark"] is not None:
         moment = datetime.fromtimestamp(found["watermark"] / 1000, UTC).isoformat(timespec="seconds")
-        live = matching.matcher.live
+        live = sum(each.matcher.live for each in shards)
         click.echo(
             f"watermark {moment}, {live} partial matches, {found['held']} events wait, {found['late']} came late"
         )
@@ -137,7 +139,7 @@ def _read(path: Path) -> RuleFile:
 
 
 def _deployed() -> tuple[Matcher, Rulebook]:
-    """Rules and partial matches as the worker has committed them."""
+    """Rules as the worker has committed them, the same in every shard, and partial matches of the first one."""
     from saima.stores import open_online
     from saima.streams.matching import Matcher, RuleSet
     from saima.streams.matching.deployed import load
@@ -147,31 +149,33 @@ def _deployed() -> tuple[Matcher, Rulebook]:
         return Matcher(RuleSet.read([])), Rulebook()  # no worker has run yet
     online = open_online(0, settings())
     with online.read() as read:
-        matcher, book, _ = load(read)
+        matcher, book = load(read)
     online.close()
     return matcher, book
 
 
-def _matching() -> Matching:
-    """The same with the events that wait for the watermark."""
+def _shards() -> list[Matching]:
+    """The same of each shard, with the events that wait for the watermark."""
     from saima.features.origins import read_declaration
     from saima.stores import open_online
+    from saima.stores.shards import Share
     from saima.worker.catalog import catalog
     from saima.worker.matching import Matching
 
-    folder = settings().algorithms
+    folder, shards = settings().algorithms, settings().shards
     declared = {
         path.parent.name: read_declaration(path, folder / "shared", str(path))[0]
         for path in sorted(folder.glob("*/algorithm.yaml"))
     }
     found = catalog(declared)
-    made = Matching(found.topics, found.lateness, found.idle)
+    made = [Matching(found.topics, found.lateness, found.idle, Share(shard, shards)) for shard in range(shards)]
     if not (settings().home / "online").exists():
         return made  # no worker has run yet
-    online = open_online(0, settings())
-    with online.read() as read:
-        made.restore(read)
-    online.close()
+    for shard, matching in enumerate(made):
+        online = open_online(shard, settings())
+        with online.read() as read:
+            matching.restore(read)
+        online.close()
     return made
 
 
@@ -183,7 +187,7 @@ def _give(order: Order) -> int:
     from saima.streams.matching.orders import give
 
     matcher, book = _deployed()
-    made = book.after(matcher.rules, order)
+    made = book.after(matcher.rules, order, matcher.watermark)
     check(matcher.partitions, RuleSet(made.rules.values(), made.shared))
     log = open_log(settings())
     try:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import click
 import httpx
@@ -18,7 +19,7 @@ from cli.supervisor import Supervisor
 from saima.errors import SaimaError
 from saima.features import load
 from saima.settings import ROOT, Settings
-from saima.stores import open_log, open_online, open_registry, open_tables
+from saima.stores import open_log, open_reader, open_registry, open_tables
 from saima.stores.interfaces import EventLog
 
 _READY_SECONDS = 180.0
@@ -88,8 +89,12 @@ class Session:
             raise click.ClickException(f"the first materialization failed; {path} ends with\n{lines}")
 
     def start_streams(self) -> None:
-        """Start the stream worker and the algorithm host."""
-        self.supervisor.start(stack.worker(0, self.variables))
+        """Start the stream worker's shards, the first one before the others, and the algorithm host.
+
+        They stop newest first, so that the first shard, which tells of all, is the last that stops.
+        """
+        for shard in range(self.settings.shards):
+            self.supervisor.start(stack.worker(shard, self.variables))
         self.supervisor.start(stack.host(self.settings, self.variables))
 
     def start_dagster(self) -> None:
@@ -104,7 +109,8 @@ class Session:
 
     def wait_ready(self, stop: threading.Event) -> None:
         """Wait until the worker has its state and every host process routes a version."""
-        self._wait("worker", self._worker_runs, stop)
+        for shard in range(self.settings.shards):
+            self._wait(f"worker-{shard}", partial(self._worker_runs, shard), stop)
         self._wait("host", self._hosts_route, stop)
 
     def replayer(self, traffic: Traffic, speed: float) -> Replayer:
@@ -116,10 +122,10 @@ class Session:
         self.supervisor.stop()
         self.log.close()
 
-    def _worker_runs(self) -> bool:
-        pid = self.supervisor.children["worker"].process.pid
-        found = self.registry.statuses("worker/").values()
-        return any(status["pid"] == pid and status["state"] == "running" for status in found)
+    def _worker_runs(self, shard: int) -> bool:
+        pid = self.supervisor.children[f"worker-{shard}"].process.pid
+        found = self.registry.statuses("worker/").get(f"worker/{shard}", {})
+        return bool(found.get("pid") == pid and found.get("state") == "running")
 
     def _hosts_route(self) -> bool:
         if not _answers(f"{self.host_url}/readyz"):
@@ -164,7 +170,7 @@ def client_replayer(settings: Settings, log: EventLog, traffic: Traffic, speed: 
     """A replayer whose barrier is the online store's position and whose predictions go to the host over HTTP."""
     from saima_client import Client
 
-    online = open_online(0, settings)
+    online = open_reader(settings)
 
     def position() -> int:
         with online.read() as read:

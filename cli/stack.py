@@ -18,6 +18,7 @@ def environment(settings: Settings, fault: str = "") -> dict[str, str]:
         "SAIMA_ALGORITHMS": str(settings.algorithms),
         "SAIMA_DATASETS": str(settings.datasets),
         "SAIMA_HOST_WORKERS": str(settings.host_workers),
+        "SAIMA_SHARDS": str(settings.shards),
         "SAIMA_DAGSTER_URL": f"http://127.0.0.1:{settings.dagster_port}",
         "DAGSTER_HOME": str(settings.home / "dagster"),
         "BENTOML_HOME": str(settings.home / "bentoml"),
@@ -53,8 +54,8 @@ def forkserver(variables: dict[str, str]) -> Program:
 
 
 def worker(shard: int, variables: dict[str, str]) -> Program:
-    """One shard of the stream worker."""
-    return Program("worker", [sys.executable, "-m", "saima.worker", "--shard", str(shard)], variables)
+    """One shard of the stream worker, by the name `worker-<shard>`."""
+    return Program(f"worker-{shard}", [sys.executable, "-m", "saima.worker", "--shard", str(shard)], variables)
 
 
 def host(settings: Settings, variables: dict[str, str]) -> Program:

@@ -15,6 +15,7 @@ from cli.session import Session
 from saima.features import load
 from saima.features.parity import check
 from saima.recordings import load_recording
+from saima.worker.status import together
 
 _ORACLE_ROWS = 48
 
@@ -41,7 +42,7 @@ def summarise(
     parity = check(algorithm, journal, events)
     hosts = list(session.registry.statuses("host/").values())
     marks = [mark for mark in session.registry.marks("swap") if mark["publication"] > first]
-    worker = next(iter(session.registry.statuses("worker/").values()), {})
+    worker = together(session.registry.statuses("worker/"))
     return {
         "predictions": progress.predictions,
         "failed_requests": len(failed),

@@ -56,7 +56,9 @@ def look(
     errors: list[dict[str, Any]],
 ) -> View:
     """Gather a view; `rates` are (events/s, predictions/s) over the last seconds."""
-    worker = next(iter(registry.statuses("worker/").values()), {})
+    from saima.worker.status import together  # the worker's package takes a second to import
+
+    worker = together(registry.statuses("worker/"))
     since = (time.time() - _STALE_SECONDS) * 1000
     hosts = {name: host for name, host in registry.statuses("host/").items() if host["updated"] > since}
     retrains = [mark for mark in registry.marks("retrain") if mark.get("algorithm") == algorithm]
@@ -66,7 +68,7 @@ def look(
         event_time=progress.time,
         events_per_second=rates[0],
         predictions_per_second=rates[1],
-        lag_events=int(worker.get("lag_events", 0)),
+        lag_events=int(worker.get("lag_events") or 0),
         visible_p99=float(worker.get("visible_p99_ms", 0.0) or 0.0),
         p50=quantile(recent, 0.5),
         p99=quantile(recent, 0.99),

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import polars as pl
 
 from saima.errors import SaimaError, suggest
+from saima.features.asked import Asked
 from saima.features.asof import RowHistory
 from saima.features.declaration import Declaration
 from saima.features.encodings import decoded
 from saima.features.history import Events, History, Slice, joined
-from saima.features.keys import key_expr
 from saima.features.lookups import versions
 from saima.features.needs import Declared, TableNeed, WindowNeed, table_needs, window_needs
 from saima.features.windows.batch import ORDERED, Timeline
@@ -36,7 +36,8 @@ def backfill(algorithm: Declared, requests: pl.LazyFrame, events: Events, *, inp
 
     requests: `time` (q, int64 ms UTC), the request's fields by name (or as `request.x`, `user.x`, `item.x`), and any
     other columns, which are passed through; `position` (int64), if there, is the log offset up to which events count
-    for its row. events: rows by topic, `offset` 0 where absent; rows marked `late` are left out.
+    for its row, and `positions` (list of int64, or null) that of each shard, for the keys that it owns. events: rows by
+    topic, `offset` 0 where absent; rows marked `late` are left out.
 
     Returns the passed columns (`time` among them), with `inputs` the plan's input columns, and the features, rows in
     order. Raises SaimaError naming a missing field or topic, WindowOverflow where an int64 sum does not fit.
@@ -100,6 +101,8 @@ def gather(
     asked = Asked(fields, rows.get_column("time").cast(pl.Int64).to_numpy(), None)
     if "position" in rows.columns:
         asked.position = rows.get_column("position").cast(pl.Int64).fill_null(0).to_numpy()
+        if "positions" in rows.columns and rows.get_column("positions").is_not_null().any():
+            asked.positions = rows.get_column("positions").cast(pl.List(pl.Int64()))
     tables, windows, conditions = table_needs(algorithm), window_needs(algorithm), predicates(declaration)
     history = History(declaration, events, columns_of(tables, windows, conditions, asked), memory)
     columns: dict[str, pl.Series] = {"request.time": rows.get_column("time").cast(pl.Int64)}
@@ -115,26 +118,6 @@ def gather(
         columns |= _windows(window, history, asked, conditions, timelines)
     gathered.frame = pl.DataFrame([columns[name].cast(dtype).alias(name) for name, dtype in schema.items()])
     return gathered
-
-
-@dataclass
-class Asked:
-    """Rows of a request log: their fields by input column, their times, and their positions where they have them."""
-
-    fields: pl.DataFrame
-    q: Ints
-    position: Ints | None
-
-    def keys(self, inputs: Sequence[str]) -> pl.Series:
-        """Key of every row; a single whole number stays one."""
-        first = self.fields.get_column(inputs[0])
-        if len(inputs) == 1 and first.dtype.is_integer():
-            return first.cast(pl.Int64).alias("key")
-        return self.fields.select(key_expr([pl.col(name) for name in inputs]).alias("key")).to_series()
-
-    def of(self, values: Ints | None, at: Ints | None) -> Ints | None:
-        """Values of chosen rows; None chooses all."""
-        return values if values is None or at is None else values[at]
 
 
 def columns_of(
@@ -197,7 +180,7 @@ def _versions(
     rows, keys = need.read.rows, asked.keys(need.inputs)
     ((_, frame),) = history.parts(_reach(need, asked), keys)
     held = RowHistory(versions(frame, rows), rows)
-    at = held.read(keys, asked.q, need.read.ttl, asked.position)
+    at = held.read(keys, asked.q, need.read.ttl, asked.read(keys))
     if logged and need.name in logged:
         gathered.ideal[need.name] = at
         at = held.find(keys.cast(pl.String), logged[need.name])
@@ -208,10 +191,11 @@ def _versions(
 def _rows(need: TableNeed, history: History, asked: Asked) -> dict[str, pl.Series]:
     """Columns of a table part by part."""
     rows, keys, pieces = need.read.rows, asked.keys(need.inputs), []
+    position = asked.read(keys)
     for at, frame in history.parts(_reach(need, asked), keys):
         held = RowHistory(versions(frame, rows), rows)
         own = keys if at is None else keys.gather(pl.Series(at))
-        found = held.read(own, asked.q if at is None else asked.q[at], need.read.ttl, asked.of(asked.position, at))
+        found = held.read(own, asked.q if at is None else asked.q[at], need.read.ttl, asked.of(position, at))
         pieces.append((at, held.columns(found, [name for _, name, _ in need.places])))
     return _named(need, joined(pieces))
 
@@ -228,6 +212,7 @@ def _windows(
     timelines: dict[str, Timeline],
 ) -> dict[str, pl.Series]:
     group, keys, pieces = need.read.group, asked.keys(need.inputs), []
+    position = asked.read(keys)
     low = int(asked.q.min(initial=0)) - max(ask.window.width + ask.window.hop for ask in need.asks)
     wanted = Slice(
         group.source, group.key, _window_columns(need, conditions, asked), "time", low, int(asked.q.max(initial=0))
@@ -240,7 +225,7 @@ def _windows(
             if history.is_whole:
                 timelines[group.table] = timeline
         own = keys if at is None else keys.gather(pl.Series(at))
-        found = timeline.read(need.asks, own, asked.q if at is None else asked.q[at], asked.of(asked.position, at))
+        found = timeline.read(need.asks, own, asked.q if at is None else asked.q[at], asked.of(position, at))
         pieces.append((at, [found[ask.column] for ask in need.asks]))
     return dict(zip([ask.column for ask in need.asks], joined(pieces), strict=True))
 

@@ -23,6 +23,7 @@ from saima.features.online.window_reader import WindowReader
 from saima.features.requests import Fields
 from saima.features.types import TIMESTAMP
 from saima.stores.interfaces import OnlineRead, OnlineStore
+from saima.stores.shards import positions_of
 
 __all__ = ["Extraction", "Extractor"]
 
@@ -67,13 +68,13 @@ class Extractor:
         """
         if self._candidates is not None and items:
             return self._extract_pairs(self._candidates, request, user, items, time)
-        row, position = self._gather(request, user, items, time)
+        row, position, positions = self._gather(request, user, items, time)
         values: Values
         if self._single is not None:
             values = OneRow(self._single.evaluate(row.shared)[0], self.plan.features)
         else:
             values = Framed(self.plan.evaluate(self._frame(row)), self.plan.features)
-        return Extraction(values, position, lambda: row.versions, row.degraded)
+        return Extraction(values, position, lambda: row.versions, row.degraded, positions)
 
     def inputs(
         self, request: Mapping[str, Any], user: Mapping[str, Any] | None, items: Items | None, time: int
@@ -91,12 +92,13 @@ class Extractor:
     ) -> Extraction:
         row = self._row(request, user, items if candidates.loose else None, time)
         position: Position = {}
+        positions: list[int] = []
         reading = Reading()
         kept: KeptRows | None = None
         if self._online is not None:
             try:
                 with self._online.read() as read:
-                    position = read.position()
+                    position, positions = read.position(), positions_of(read)
                     for reader in self._shared:
                         reader.read(read, row)
                     kept = candidates.read(read, items, row, reading)
@@ -110,9 +112,8 @@ class Extractor:
         self._count(candidates, reading)
         found = {**dict.fromkeys(row.degraded), **reading.degraded}
         degraded = [name for name in self._order if name in found] if found else []
-        return Extraction(
-            candidates.values(items, row, kept), position, partial(self._versions, candidates, row, kept), degraded
-        )
+        versions = partial(self._versions, candidates, row, kept)
+        return Extraction(candidates.values(items, row, kept), position, versions, degraded, positions)
 
     def _versions(self, candidates: Candidates, row: Row, kept: KeptRows) -> Rows:
         found = dict(row.versions)
@@ -144,21 +145,21 @@ class Extractor:
 
     def _gather(
         self, request: Mapping[str, Any], user: Mapping[str, Any] | None, items: Items | None, time: int
-    ) -> tuple[Row, Position]:
-        """Everything read row by row."""
+    ) -> tuple[Row, Position, list[int]]:
+        """Everything read row by row, and the position of it all and by shard."""
         items = (items or []) if self._has_items else None
         row = self._row(request, user, items, time)
         if self._online is not None:
             try:
                 with self._online.read() as read:
-                    position = read.position()
+                    position, positions = read.position(), positions_of(read)
                     self._read(read, row)
-                return row, position
+                return row, position, positions
             except StoreError as error:
                 self._count_failure(error)
                 row = self._row(request, user, items, time)
         row.degraded = list(self._names)
-        return row, {}
+        return row, {}, []
 
     def _read(self, read: OnlineRead, row: Row) -> None:
         for reader in self._readers:

@@ -106,18 +106,19 @@ def check(
 
 
 def request_rows(algorithm: Declared, records: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """One row a kept candidate: the request's columns by input name, `time`, `position`."""
+    """One row a kept candidate: the request's columns by input name, `time`, `position`, and `positions` by shard."""
     fields = Fields(algorithm.declaration.request)
     rows = []
     for record in records:
         shared = {**fields.row("request", record["request"]), **fields.row("user", record.get("user"))}
-        shared |= {"time": record["time"], "position": record["position"]["0"]}
+        shared |= {"time": record["time"], "position": record["position"]["0"], "positions": record.get("positions")}
         if algorithm.declaration.request.items is None:
             rows.append(shared)
         else:
             rows += [{**shared, **fields.row("item", record["items"][place])} for place in record["kept"]]
     types = {name: pl.Int64() if dtype.name == "timestamp" else dtype.polars for name, dtype in fields.types.items()}
-    return pl.from_dicts(rows, schema=pl.Schema({**types, "time": pl.Int64(), "position": pl.Int64()}))
+    at = {"time": pl.Int64(), "position": pl.Int64(), "positions": pl.List(pl.Int64())}
+    return pl.from_dicts(rows, schema=pl.Schema({**types, **at}))
 
 
 def logged(name: str, values: list[Any], dtype: pl.DataType) -> pl.Series:

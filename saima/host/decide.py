@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -37,6 +37,7 @@ class Result:
 
     features: Featured | None
     position: Mapping[int, int]
+    positions: Sequence[int]
     rows: Mapping[str, Any]
     degraded: list[str]
     outputs: Mapping[str, np.ndarray]
@@ -72,6 +73,7 @@ def compute(slot: Slot, ask: Ask, parameters: Mapping[str, Any], time: int) -> R
     return Result(
         found,
         found.position,
+        found.positions,
         found.rows,
         degraded,
         scored.outputs,
@@ -146,6 +148,7 @@ def record_of(
         "time": answer["time"],
         "answered": answered,
         "position": {str(partition): offset for partition, offset in result.position.items()},
+        **({"positions": list(result.positions)} if result.positions else {}),
         "rows": result.rows,
         "request": ask.request,
         "user": ask.user,
@@ -164,4 +167,4 @@ def record_of(
 def constant(value: float, count: int) -> Result:
     """A fallback's constant answer: no features, flagged degraded."""
     score = np.full(count, value, dtype=np.float64)
-    return Result(None, {}, {}, ["fallback:constant"], {}, score, list(range(count)), {})
+    return Result(None, {}, [], {}, ["fallback:constant"], {}, score, list(range(count)), {})

@@ -15,7 +15,7 @@ from saima.host.manifest import Manifest
 from saima.host.online import PatientOnline
 from saima.host.request import Checker
 from saima.settings import Settings
-from saima.stores import open_online
+from saima.stores import open_reader
 from saima.stores.interfaces import BundleRow
 
 
@@ -23,7 +23,7 @@ class Loader:
     """Loads bundles over one online store that all of them read, through caches that all of them share."""
 
     def __init__(self, settings: Settings) -> None:
-        self.online = PatientOnline(lambda: open_online(0, settings))
+        self.online = PatientOnline(lambda: open_reader(settings))
         self.caches = Caches(self.online)
 
     def load(self, row: BundleRow) -> Loaded:

@@ -29,6 +29,11 @@ class Extracted(Featured, Protocol):
     def position(self) -> Position: ...
 
     @property
+    def positions(self) -> Sequence[int]:
+        """Offset that the state of each shard covers, where there are several."""
+        ...
+
+    @property
     def rows(self) -> Mapping[str, Any]: ...
 
     @property

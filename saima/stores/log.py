@@ -114,6 +114,13 @@ class SqliteLog:
             with immediate(connection):
                 connection.execute("INSERT OR REPLACE INTO consumers VALUES (?, ?)", (consumer, _offset(position)))
 
+    def unregister(self, consumer: str) -> None:
+        """Let go of a consumer that is no more (idempotent): retention does not wait for it."""
+        with failures(self.path, "let go of a consumer of the event log"):
+            connection = self._connection()
+            with immediate(connection):
+                connection.execute("DELETE FROM consumers WHERE name = ?", (consumer,))
+
     def consumers(self) -> dict[str, Position]:
         """How far each registered consumer has read."""
         with failures(self.path, "read the event log"):

@@ -10,6 +10,7 @@ from saima.errors import DeclarationError, SaimaError
 from saima.features.declaration import Declaration
 from saima.features.durations import milliseconds
 from saima.stores.interfaces import OnlineRead
+from saima.stores.shards import Owns, everything
 from saima.streams.join import Fetch, Join, Sample
 from saima.streams.lateness import Clock
 from saima.streams.schemes import JoinSpec, Label
@@ -96,10 +97,12 @@ class SampleJoin:
 
     A prediction is taken in for as long as its attribution is open, however late its record comes: a host may have died
     with it in its spool. Labels and exposures are one stream of outcomes, with one clock: a click that does not come
-    holds nothing back while impressions do.
+    holds nothing back while impressions do. A shard joins the traces that it owns; the rows of all others move its
+    clocks, so that a sample has the same cause whatever the number of shards.
     """
 
-    def __init__(self, algorithm: str, declaration: Declaration, fetch: Fetch) -> None:
+    def __init__(self, algorithm: str, declaration: Declaration, fetch: Fetch, owns: Owns = everything) -> None:
+        self._owns = owns
         label = declaration.label
         if label is None:
             raise SaimaError(f"algorithm '{algorithm}' declares no label: there is nothing to join")
@@ -132,7 +135,7 @@ class SampleJoin:
     def process(self, rows: Sequence[Prediction | Happening]) -> list[Emitted]:
         """Take in rows in order of offsets; each sample carries the offset that caused it, however rows are batched."""
         self._changed |= bool(rows)
-        self._join.prefetch(row.trace for row in rows if row.trace is not None)
+        self._join.prefetch(row.trace for row in rows if row.trace is not None and self._owns(row.trace))
         emitted: list[Emitted] = []
         for row in rows:
             made = self._predict(row) if isinstance(row, Prediction) else self._happen(row)
@@ -172,10 +175,14 @@ class SampleJoin:
 
     def _predict(self, row: Prediction) -> list[Sample]:
         _, self._journal = self._journal.see(row.time)
+        if not self._owns(row.trace):
+            return []
         return self._join.predict(row.trace, row.time, row.record, row.items, row.attempt, row.excluded)
 
     def _happen(self, row: Happening) -> list[Sample]:
         tardy, self._outcomes = self._outcomes.see(row.time)
+        if not self._owns(row.trace or ""):
+            return []
         if row.late or tardy:
             self._join.counters.add("late")
             return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -53,7 +52,7 @@ class Declared:
         self._is_new = stored is None
         if stored is None:
             known = registry.fact(self._fact)
-            self.take(Book(declared(folder)) if known is None else Book(**known))
+            self.take(Book(declared(folder)) if known is None else Book.unpack(known["book"].encode()))
         else:
             self.take(Book.unpack(stored))
 
@@ -70,7 +69,8 @@ class Declared:
     def begin(self) -> None:
         """Remember, before anything is committed, what was in force when the log began."""
         if self._is_new and self._registry.fact(self._fact) is None:
-            self._registry.put_fact(self._fact, json.loads(self.book.pack()))
+            # A text: a fact's fields are sorted, and their order is part of what is declared.
+            self._registry.put_fact(self._fact, {"book": self.book.pack().decode()})
         self._is_new = False
 
     def after(self, segment: Segment) -> Book:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from saima.errors import StoreError
 from saima.stores.interfaces import OnlineStore, Tables
-from saima.worker.frames import Frame
+from saima.stores.shards import Share, owners
+from saima.worker.frames import MATCHES, SESSIONS, Frame
 from saima.worker.outbox import table, unpacked
 from saima.worker.steps import step
 
@@ -47,7 +49,7 @@ class Drainer(threading.Thread):
 
     `appended` is told what went to a sink, after the append; rows that an earlier process had appended come with it
     no second time. A store that refuses keeps the rows in the outbox: `error` says why, the next round tries again;
-    any other failure is kept in `failure` for the worker to raise.
+    any other failure is kept in `failure` for the worker to raise. `numbers`: of how many shards there were before.
     """
 
     def __init__(
@@ -55,9 +57,10 @@ class Drainer(threading.Thread):
         online: OnlineStore,
         tables: Tables,
         sinks: Mapping[str, Frame],
-        shard: int,
+        share: Share,
         appended: Appended,
         interval: float = 1.0,
+        numbers: Iterable[int] = (),
     ) -> None:
         super().__init__(name="drainer", daemon=True)
         self.error = ""
@@ -66,7 +69,8 @@ class Drainer(threading.Thread):
         self._online = online
         self._tables = tables
         self._sinks = dict(sinks)
-        self._shard = shard
+        self._share = share
+        self._numbers = [number for number in numbers if number != share.shards]
         self._appended = appended
         self._interval = interval
         self._halt = threading.Event()
@@ -167,10 +171,12 @@ class Drainer(threading.Thread):
 
     def _append(self, sink: str, rows: pa.Table) -> int:
         """Append the rows whose cause the table does not have yet."""
-        app = f"{sink}/{self._shard}"
+        app = application(sink, self._share)
         known = self._tables.app_version(sink, app)
         if known >= 0:
             rows = rows.filter(pc.greater(rows.column("offset"), known))
+        for number in self._numbers:
+            rows = self._new_to(sink, rows, number)
         if not rows.num_rows:
             return 0
         frame = self._sinks[sink](rows)
@@ -180,3 +186,24 @@ class Drainer(threading.Thread):
         self.appends += 1
         self._appended(sink, frame)
         return frame.height
+
+    def _new_to(self, sink: str, rows: pa.Table, shards: int) -> pa.Table:
+        """The rows that the shards of an earlier number have not appended: each one up to its own last cause."""
+        apps = [application(sink, Share(shard, shards)) for shard in range(shards)]
+        known = np.array([self._tables.app_version(sink, app) for app in apps])
+        if known.max() < 0:
+            return rows
+        last = known[owners(pl.Series(rows.column(key(sink))), shards)]
+        return rows.filter(pa.array(rows.column("offset").to_numpy() > last))
+
+
+def application(sink: str, share: Share) -> str:
+    """Name of a shard's application transactions in a table; shards of another number have other names."""
+    return f"{sink}/{share.shard}" if share.shards == 1 else f"{sink}/{share.shard} of {share.shards}"
+
+
+def key(sink: str) -> str:
+    """The column by which the rows of a table are shared out among shards."""
+    if sink.startswith("events/"):
+        return "id"
+    return "key" if sink == MATCHES or sink.startswith(SESSIONS) else "trace"

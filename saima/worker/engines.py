@@ -13,11 +13,12 @@ from saima.features.declaration import Declaration
 from saima.features.lookups import RowSource
 from saima.features.windows import Group
 from saima.stores.interfaces import OnlineRead, OnlineStore
+from saima.stores.shards import Share
 from saima.streams import few
 from saima.streams.aggregation.compiled import compile_kernels
 from saima.streams.dedup import TABLE as SEEN
 from saima.streams.dedup import Seen
-from saima.streams.held import Change
+from saima.streams.held import Change, Load
 from saima.streams.samples import Happening, Prediction, SampleJoin, identity
 from saima.streams.tiles import RowEngine, TileEngine
 from saima.worker import ledger, outbox
@@ -26,6 +27,7 @@ from saima.worker.frames import MATCHES
 from saima.worker.intake import Batch, Intake, Logged
 from saima.worker.linking import Sessions
 from saima.worker.matching import Matching
+from saima.worker.parts import Part, parts
 
 if TYPE_CHECKING:
     from saima.streams.linking import Linking
@@ -34,26 +36,22 @@ if TYPE_CHECKING:
 class Engines:
     """Windows, latest-value tables, joins, rules and sessions of all algorithms, and the intake before them."""
 
-    def __init__(self, catalog: Catalog, online: OnlineStore, sessions: Mapping[str, Linking]) -> None:
+    def __init__(self, catalog: Catalog, online: OnlineStore, sessions: Mapping[str, Linking], share: Share) -> None:
         compile_kernels()
         self._online = online
+        self._share = share
         self._declared = catalog, dict(sessions)
         self.intake = Intake(catalog.topics, catalog.lateness, catalog.declarations, Seen())
         self.aggregate(catalog)
-        self.matching = Matching(catalog.topics, catalog.lateness, catalog.idle)
-        self.sessions = Sessions(sessions, catalog.topics, catalog.lateness, catalog.idle)
+        self.matching = Matching(catalog.topics, catalog.lateness, catalog.idle, share)
+        self.sessions = Sessions(sessions, catalog.topics, catalog.lateness, catalog.idle, share)
         self.told = self._told()
         """What rules and sessions tell as of the last `changes` or `restore`, for other threads."""
         self._joins = {name: self._join(name, declaration) for name, declaration in joined(catalog).items()}
 
     def aggregate(self, catalog: Catalog) -> None:
         """Compute these windows and rows from now on; between two commits, so that their state is in the store."""
-        self._tiles = TileEngine(catalog.groups.values(), self._load, catalog.predicates)
-        self._rows = RowEngine(catalog.rows.values(), self._load)
-        self._wanted: dict[str, list[Group | RowSource]] = {}
-        wanted: list[Group | RowSource] = [*catalog.groups.values(), *catalog.rows.values()]
-        for one in wanted:
-            self._wanted.setdefault(one.source, []).append(one)
+        self._aggregates = [Aggregates(part, catalog, self._load) for part in parts(catalog, self._share)]
 
     def declare(
         self, catalog: Catalog, sessions: Mapping[str, Linking], known: ledger.Ledger, ends: Mapping[str, int]
@@ -80,25 +78,27 @@ class Engines:
             self._joins = joins
             if moved:
                 counts, refused = self.matching.counts, self.matching.refused
-                self.matching = Matching(catalog.topics, catalog.lateness, catalog.idle)
+                self.matching = Matching(catalog.topics, catalog.lateness, catalog.idle, self._share)
                 self.matching.restore(read)
                 self.matching.counts, self.matching.refused = counts, refused
             if moved or linked != sessions:
-                self.sessions = Sessions(sessions, catalog.topics, catalog.lateness, catalog.idle)
+                self.sessions = Sessions(sessions, catalog.topics, catalog.lateness, catalog.idle, self._share)
                 self.sessions.restore(read)
         self.told = self._told()
 
     def process(self, batch: Batch) -> dict[str, pa.Table]:
         """Output rows by sink: events, journal records, samples, matches, nodes of sessions."""
-        outputs = {f"events/{topic}": table for topic, table in batch.tables.items()}
+        outputs = {f"events/{topic}": self._own(table) for topic, table in batch.tables.items()}
         for topic, table in batch.tables.items():
-            if topic in self._wanted:
-                self._aggregate(topic, table.filter(pc.invert(table.column("late"))) if batch.late else table)
+            accepted = table.filter(pc.invert(table.column("late"))) if batch.late else table
+            for aggregates in self._aggregates:
+                aggregates.process(topic, accepted)
         records: dict[str, list[Logged]] = {}
         for logged in batch.records:
             records.setdefault(logged.algorithm, []).append(logged)
         for name, found in records.items():
-            outputs[f"{name}/journal"] = outbox.journal_rows(found)
+            own = found if self._share.alone else [one for one in found if self._share.owns(one.prediction.trace)]
+            outputs[f"{name}/journal"] = outbox.journal_rows(own)
         for name, join in self._joins.items():
             rows: list[Prediction | Happening] = [logged.prediction for logged in records.get(name, [])]
             for topic in join.topics:
@@ -110,11 +110,12 @@ class Engines:
         matches = self.matching.process(batch)
         if matches is not None:
             outputs[MATCHES] = matches
-        return outputs | self.sessions.process(batch)
+        outputs |= self.sessions.process(batch)
+        return outputs if self._share.alone else {sink: rows for sink, rows in outputs.items() if rows.num_rows}
 
     def changes(self) -> list[Change]:
         """State changed since the last call: entities, pending joins, partial matches, open sessions, seen ids."""
-        changes = [*self._tiles.changes(), *self._rows.changes()]
+        changes = [change for aggregates in self._aggregates for change in aggregates.changes()]
         for join in self._joins.values():
             changes += join.changes()
         changes += self.matching.changes() + self.sessions.changes()
@@ -143,16 +144,51 @@ class Engines:
     def _told(self) -> dict[str, Any]:
         return {"rules": self.matching.status(), "sessions": self.sessions.status()}
 
-    def _aggregate(self, topic: str, table: pa.Table) -> None:
-        """Windows and rows: a handful of events without a frame, more with one."""
-        columns = few.columns(table, self._wanted[topic])
+    def _own(self, table: pa.Table) -> pa.Table:
+        """The events that this shard appends to their table: those whose id it owns."""
+        if self._share.alone:
+            return table
+        return table.filter(self._share.mask(pl.Series(table.column("id"))).to_arrow())
+
+    def _load(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
+        with self._online.read() as read:
+            return read.get_many(table, keys)
+
+    def _join(self, name: str, declaration: Declaration) -> SampleJoin:
+        return SampleJoin(name, declaration, lambda keys: self._load(f"join/{name}", keys), self._share.owns)
+
+
+class Aggregates:
+    """Windows and latest-value tables of one part of the definitions."""
+
+    def __init__(self, part: Part, catalog: Catalog, load: Load) -> None:
+        tables = {group.table for group in part.groups}
+        predicates = {table: expr for table, expr in catalog.predicates.items() if table in tables}
+        self._part = part
+        self._tiles = TileEngine(part.groups, load, predicates)
+        self._rows = RowEngine(part.rows, load)
+        self._wanted: dict[str, list[Group | RowSource]] = {}
+        wanted: list[Group | RowSource] = [*part.groups, *part.rows]
+        for one in wanted:
+            self._wanted.setdefault(one.source, []).append(one)
+
+    def process(self, topic: str, table: pa.Table) -> None:
+        """Accepted rows of a topic: a handful of events without a frame, more with one."""
+        if topic not in self._wanted:
+            return
+        own = self._part.own_rows(table)
+        columns = few.columns(own, self._wanted[topic])
         if columns is not None:
             self._tiles.process_few(columns, topic)
             self._rows.process_few(columns, topic)
             return
-        frame = pl.DataFrame(table.select(self._columns(topic, table)))
+        frame = pl.DataFrame(own.select(self._columns(topic, own)))
         self._tiles.process_batch(frame, topic)
         self._rows.process_batch(frame, topic)
+
+    def changes(self) -> list[Change]:
+        """Entities changed since the last call."""
+        return [*self._tiles.changes(), *self._rows.changes()]
 
     def _columns(self, topic: str, table: pa.Table) -> list[str]:
         """Columns that windows and rows of a topic are made of: the others are not worth their conversion."""
@@ -164,13 +200,6 @@ class Engines:
             names |= {*one.key, *([one.value] if one.value is not None else [])}
             names |= set() if predicate is None else set(predicate.meta.root_names())
         return [name for name in table.column_names if name in names]
-
-    def _load(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
-        with self._online.read() as read:
-            return read.get_many(table, keys)
-
-    def _join(self, name: str, declaration: Declaration) -> SampleJoin:
-        return SampleJoin(name, declaration, lambda keys: self._load(f"join/{name}", keys))
 
 
 def joined(catalog: Catalog) -> dict[str, Declaration]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import threading
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -11,12 +12,13 @@ from saima.errors import StoreError
 from saima.features.declaration import Declaration
 from saima.features.windows import Group
 from saima.settings import Settings
-from saima.stores import open_online, open_registry, open_tables
-from saima.stores.interfaces import OnlineRead, OnlineStore, Registry, Tables
+from saima.stores import open_reader, open_registry, open_tables
+from saima.stores.interfaces import OnlineStore, Registry, Tables
+from saima.stores.shards import ShardedStore, Share
 from saima.streams.twin import SCHEMA, Tile, differing
-from saima.worker import outbox
+from saima.worker.accepted import accepted, await_shards
 from saima.worker.catalog import Catalog, catalog
-from saima.worker.history import build, history_ends, history_frames
+from saima.worker.history import build, history_ends
 
 _SHOWN = 5
 
@@ -34,7 +36,7 @@ class Agreement:
 
 def of_home(settings: Settings, declarations: Mapping[str, Declaration]) -> Agreement:
     """Compare what the stores of a home hold of algorithms, by name; see `compare`."""
-    online = open_online(0, settings)
+    online = open_reader(settings)
     try:
         return compare(catalog(declarations), online, open_tables(settings), open_registry(settings))
     finally:
@@ -43,7 +45,7 @@ def of_home(settings: Settings, declarations: Mapping[str, Declaration]) -> Agre
 
 def of_tables(settings: Settings, declarations: Mapping[str, Declaration], tables: Collection[str]) -> Agreement:
     """The same of some online tables alone."""
-    online = open_online(0, settings)
+    online = open_reader(settings)
     try:
         found = catalog(declarations).only(tables)
         return compare(found, online, open_tables(settings), open_registry(settings))
@@ -58,7 +60,7 @@ def of_tiles(
     if batch is None:
         return 0, []
     compared, wrong = 0, list[Tile]()
-    online = open_online(0, settings)
+    online = open_reader(settings)
     try:
         for group in groups:
             with online.read() as read:
@@ -72,48 +74,63 @@ def of_tiles(
     return compared, wrong
 
 
-def compare(found: Catalog, online: OnlineStore, tables: Tables, registry: Registry) -> Agreement:
+def compare(
+    found: Catalog, online: OnlineStore, tables: Tables, registry: Registry, seconds: float = 60.0
+) -> Agreement:
     """Compare every window and row of a catalog, bit for bit, as of the position that the online store covers.
 
-    Rows that the worker has committed and not yet appended to the event tables are taken from its outbox. Raises
-    StoreError where a table has not been built yet.
+    Each shard is compared as of its own position. Rows that the worker has committed and not yet appended to the event
+    tables are taken from its outbox. Raises StoreError where a table has not been built yet, and for a shard that stays
+    behind the others for so many seconds.
     """
-    with online.read() as read:
-        position = read.position().get(0, 0)
-        unbuilt = [table for table in found.tables if read.generation(table) == 0]
-        if unbuilt:
-            raise StoreError(f"'{unbuilt[0]}' has not been built yet: start the worker, which builds it from history")
-        held = {table: dict(read.scan(table)) for table in found.tables}
-        waiting = _waiting(read, found)
-    frames = history_frames(tables, found.topics.values(), position, history_ends(registry))
-    for topic, rows in waiting.items():
-        known = frames.get(topic)
-        if known is None:
-            frames[topic] = rows.lazy()
-            continue
-        fresh = rows.lazy().join(known.select("offset"), on="offset", how="anti")
-        frames[topic] = pl.concat([known, fresh], how="diagonal_relaxed")
-    made: dict[str, dict[str, bytes]] = {table: {} for table in found.tables}
-    for table, key, data in build(found, set(found.tables), frames):
-        if data is not None:
-            made[table][key] = data
-    differing = {table: _differing(held[table], made[table]) for table in found.tables}
+    stores = online.stores if isinstance(online, ShardedStore) else [online]
+    held = [_held(store, found) for store in stores]
+    last = max(position for position, _ in held)
+    _catch_up(stores, last, seconds)
+    made: list[dict[str, dict[str, bytes]]] = []
+    for shard, (position, _) in enumerate(held):
+        frames = accepted(stores, tables, list(found.topics.values()), position, history_ends(registry))
+        entities: dict[str, dict[str, bytes]] = {table: {} for table in found.tables}
+        for table, key, data in build(found, set(found.tables), frames, Share(shard, len(stores))):
+            if data is not None:
+                entities[table][key] = data
+        made.append(entities)
+    differing = {
+        table: sorted(
+            key for (_, have), want in zip(held, made, strict=True) for key in _differing(have[table], want[table])
+        )
+        for table in found.tables
+    }
     return Agreement(
-        position,
-        {table: len(entities) for table, entities in held.items()},
+        last,
+        {table: sum(len(have[table]) for _, have in held) for table in found.tables},
         {table: keys[:_SHOWN] for table, keys in differing.items() if keys},
         sum(map(len, differing.values())),
     )
 
 
-def _waiting(read: OnlineRead, found: Catalog) -> dict[str, pl.DataFrame]:
-    """Accepted rows by topic that stand in the outbox."""
-    rows: dict[str, pl.DataFrame] = {}
-    for topic in found.topics:
-        entries = [pl.DataFrame(outbox.unpacked(data)) for _, data in read.scan(outbox.table(f"events/{topic}"))]
-        if entries:
-            rows[topic] = pl.concat(entries).filter(~pl.col("late"))
-    return rows
+def _held(store: OnlineStore, found: Catalog) -> tuple[int, dict[str, dict[str, bytes]]]:
+    """What a shard holds, and the position that it covers."""
+    with store.read() as read:
+        unbuilt = [table for table in found.tables if read.generation(table) == 0]
+        if unbuilt:
+            raise StoreError(f"'{unbuilt[0]}' has not been built yet: start the worker, which builds it from history")
+        return read.position().get(0, 0), {table: dict(read.scan(table)) for table in found.tables}
+
+
+def _catch_up(stores: Sequence[OnlineStore], offset: int, seconds: float) -> None:
+    """Wait until the events up to an offset are in the tables or the outboxes, whichever shard they belong to."""
+    if len(stores) == 1:
+        return
+    behind: list[str] = []
+    late = threading.Event()
+    timer = threading.Timer(seconds, late.set)
+    timer.start()
+    try:
+        if not await_shards(stores, offset, late, behind.append):
+            raise StoreError(f"{behind[-1]}, for {seconds:.0f} s: batch and stream are compared where all shards are")
+    finally:
+        timer.cancel()
 
 
 def _differing(held: Mapping[str, bytes], made: Mapping[str, bytes]) -> list[str]:

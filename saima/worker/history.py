@@ -9,9 +9,11 @@ import polars as pl
 from saima.errors import StoreError
 from saima.events import Topic
 from saima.stores.interfaces import Registry, Tables
+from saima.stores.shards import Share
 from saima.streams.held import Change
 from saima.streams.tiles import RowEngine, TileEngine
 from saima.worker.catalog import Catalog
+from saima.worker.parts import parts
 
 FACT = "history/"
 """Before a topic's name, the registry's fact {"end": ms}: batch owns the topic's events before it."""
@@ -62,10 +64,16 @@ def _fits(stored: pl.DataType, declared: pl.DataType) -> bool:
     return (stored.is_integer() and declared.is_numeric()) or (stored.is_float() and declared.is_float())
 
 
-def build(found: Catalog, missing: set[str], frames: dict[str, pl.LazyFrame]) -> list[Change]:
-    """Entities of the missing online tables, as the stream would have made them of the same rows."""
-    groups = [group for table, group in found.groups.items() if table in missing]
-    rows = [source for table, source in found.rows.items() if table in missing]
-    predicates = {group.table: found.predicates[group.table] for group in groups if group.table in found.predicates}
-    tiles = TileEngine(groups, predicates=predicates).build_from_history(frames)
-    return [*tiles, *RowEngine(rows).build_from_history(frames)]
+def build(
+    found: Catalog, missing: set[str], frames: Mapping[str, pl.LazyFrame], share: Share | None = None
+) -> list[Change]:
+    """Entities of the missing online tables, as the stream would have made them of the same rows; of a share's keys."""
+    made: list[Change] = []
+    for part in parts(found, share or Share()):
+        groups = [group for group in part.groups if group.table in missing]
+        rows = [source for source in part.rows if source.table in missing]
+        own = {topic: part.own(frame) for topic, frame in frames.items() if topic in part.topics}
+        predicates = {group.table: found.predicates[group.table] for group in groups if group.table in found.predicates}
+        made += TileEngine(groups, predicates=predicates).build_from_history(own)
+        made += RowEngine(rows).build_from_history(own)
+    return made

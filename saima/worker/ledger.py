@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from saima.errors import PositionError
+from saima.errors import PositionError, StoreError
 from saima.stores.interfaces import OnlineRead
 from saima.streams.lateness import Clock
 
@@ -17,11 +17,12 @@ COUNTS = ("rows", "late", "duplicates", "refused", "forgotten")
 
 @dataclass
 class Ledger:
-    """generation: identity of the log; built: online tables whose state is complete, with the end of the history that
-    they were built from (ms, 0 for none); clocks: newest event time by topic, ms; counts since the beginning;
-    reasons: of the dead letters, with their numbers."""
+    """generation: identity of the log; shards: of how many this is one; built: online tables whose state is complete,
+    with the end of the history that they were built from (ms, 0 for none); clocks: newest event time by topic,
+    ms; counts since the beginning; reasons: of the dead letters, with their numbers."""
 
     generation: str
+    shards: int = 1
     built: dict[str, int] = field(default_factory=dict)
     clocks: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
@@ -46,8 +47,11 @@ class Ledger:
         return json.dumps(vars(self), sort_keys=True).encode()
 
 
-def load(read: OnlineRead, generation: str) -> Ledger | None:
-    """The ledger of an earlier process; None on a fresh store. Raises PositionError if it belongs to another log."""
+def load(read: OnlineRead, generation: str, shards: int) -> Ledger | None:
+    """The ledger of an earlier process; None on a fresh store.
+
+    Raises PositionError if it belongs to another log, StoreError if to another number of shards.
+    """
     (stored,) = read.get_many(TABLE, [KEY])
     if stored is None:
         return None
@@ -59,5 +63,10 @@ def load(read: OnlineRead, generation: str) -> Ledger | None:
         raise PositionError(
             f"the online store belongs to the event log of generation {ledger.generation}, but the log here is of "
             f"generation {generation}: its position means nothing there. Put the old log back, or run `saima rebuild`"
+        )
+    if ledger.shards != shards:
+        raise StoreError(
+            f"the online store is one of {ledger.shards} shards, but SAIMA_SHARDS is {shards}: each key would have "
+            "another owner. Set it back, or run `saima rebuild`"
         )
     return ledger

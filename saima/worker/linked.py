@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from saima.events import Topic
 from saima.stores.interfaces import OnlineRead
+from saima.stores.shards import Share
 from saima.streams.held import Change
 from saima.streams.lateness import BEGINNING
 from saima.streams.linking import Linker, Linking
@@ -32,10 +33,11 @@ class Linked:
         topics: Mapping[str, Topic],
         lateness: Mapping[str, int],
         idle: Mapping[str, int | None],
+        share: Share,
     ) -> None:
         self._table, self._held = f"{SESSIONS}{name}", f"{HELD}{name}"
         self._heard = list(topics)
-        self._order = InOrder(topics, lateness, idle)
+        self._order = InOrder(topics, lateness, idle, share, whole=False)
         self._linker = Linker(spec)
         self._noted = False
         self._ended: pl.DataFrame | None = None

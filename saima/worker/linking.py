@@ -12,6 +12,7 @@ import yaml
 from saima.errors import DeclarationError, suggest
 from saima.events import Topic
 from saima.stores.interfaces import OnlineRead
+from saima.stores.shards import Share
 from saima.streams.held import Change
 from saima.worker.frames import SESSIONS
 from saima.worker.intake import Batch
@@ -36,6 +37,7 @@ class Sessions:
         topics: Mapping[str, Topic],
         lateness: Mapping[str, int],
         idle: Mapping[str, int | None],
+        share: Share,
     ) -> None:
         for name, spec in specs.items():
             for topic in spec.entries:
@@ -49,9 +51,8 @@ class Sessions:
             from saima.worker.linked import Linked  # its kernels take a second to import
 
             for name, spec in specs.items():
-                self._linked[name] = Linked(
-                    name, spec, {topic: topics[topic] for topic in spec.entries}, lateness, idle
-                )
+                own = {topic: topics[topic] for topic in spec.entries}
+                self._linked[name] = Linked(name, spec, own, lateness, idle, share)
 
     def restore(self, read: OnlineRead) -> None:
         """Continue from what an earlier process committed."""

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from saima.events import Topic
 from saima.stores.interfaces import OnlineRead
+from saima.stores.shards import Share
 from saima.streams.held import Change
 from saima.streams.lateness import BEGINNING
 from saima.streams.matching import SCHEMA, Match, Matcher, RuleError, RuleSet
@@ -49,26 +50,27 @@ class Matching:
     """Deployed rules over the topics that they listen to. Without rules nothing is held and nothing written."""
 
     def __init__(
-        self, topics: Mapping[str, Topic], lateness: Mapping[str, int], idle: Mapping[str, int | None]
+        self, topics: Mapping[str, Topic], lateness: Mapping[str, int], idle: Mapping[str, int | None], share: Share
     ) -> None:
-        self.order = InOrder(topics, lateness, idle)
-        self.matcher = Matcher(RuleSet.read([]))
+        self.order = InOrder(topics, lateness, idle, share)
+        self.matcher = Matcher(RuleSet.read([]), share)
         self.book = Rulebook()
         self.counts: Counter[str] = Counter()
         self.refused = ""
         self._topics = list(topics)
-        self._noted = self.book.pack()
+        self._share = share
+        self._changed = False
 
     def restore(self, read: OnlineRead) -> None:
         """Continue from what an earlier process committed."""
-        self.matcher, self.book, noted = load(read)
-        self._noted = self.book.pack() if noted is None else noted
+        self.matcher, self.book = load(read, self._share)
         self.order.load(read.scan(HELD))
 
     def process(self, batch: Batch) -> pa.Table | None:
         """Matches that a batch lets out, its orders carried out at their offsets; None without any."""
         if not batch.orders and not self.active:
             return None
+        self._changed = True
         rows: list[pl.DataFrame] = []
         low = -1
         for offset, text in [*batch.orders, (None, "")]:
@@ -84,13 +86,12 @@ class Matching:
 
     def changes(self) -> list[Change]:
         """State changed since the last call."""
-        book = self.book.pack()
-        if not self.active and book == self._noted:
+        if not self._changed:
             return []
-        self._noted = book
+        self._changed = False
         changes: list[Change] = [(STATE, key, data) for key, data in self.matcher.changes()]
         changes += [(HELD, key, data) for key, data in self.order.changes()]
-        return [*changes, (BOOK, KEY, book)]
+        return [*changes, (BOOK, KEY, self.book.pack())]
 
     def waits(self, silent: Mapping[str, int]) -> list[str]:
         """Topics whose silence (ms by topic), if it were recorded now, would let something out; [] if it would not."""
@@ -99,8 +100,8 @@ class Matching:
 
     @property
     def active(self) -> bool:
-        """Whether there are rules, or partial matches of rules that were disabled."""
-        return bool(self.matcher.rules.rules) or any(partition.keys for partition in self.matcher.partitions.values())
+        """Whether there are rules, or some that were disabled may have partial matches, be it in another shard."""
+        return bool(self.matcher.rules.rules) or bool(self.book.draining(self.matcher.watermark))
 
     def status(self) -> dict[str, Any]:
         """What the worker tells of its rules: id, version and origin of each, counts, the watermark in ms."""
@@ -125,7 +126,7 @@ class Matching:
         try:
             order = Order.read(text)
             book = Rulebook.unpack(self.book.pack())  # followed only if the matcher takes the rules
-            rules = book.after(self.matcher.rules, order)
+            rules = book.after(self.matcher.rules, order, self.matcher.watermark)
             self.matcher.deploy(rules, order.in_flight)
             self.book = book
             self.refused = ""
@@ -147,11 +148,12 @@ class Matching:
         return [part.select(SCHEMA_OF_ROWS.names) for part in parts if part.height]
 
     def _heard(self) -> list[str]:
-        """Topics whose events some rule sees; a rule without `on` sees all."""
+        """Topics whose events some rule sees, of whatever shard; a rule without `on` sees all."""
         names: set[str] = set()
-        for partition in self.matcher.partitions.values():
-            for compiled in [*partition.starts.rules, *partition.draining]:
-                names.update(compiled.rule.on or self._topics)
+        for compiled in self.matcher.rules.rules.values():
+            names.update(compiled.rule.on or self._topics)
+        for retired in self.book.draining(self.matcher.watermark):
+            names.update(retired.on or self._topics)
         return [topic for topic in self._topics if topic in names]
 
 

@@ -12,11 +12,13 @@ import polars as pl
 import pyarrow as pa
 
 from saima.events import Topic
+from saima.stores.shards import Share
 from saima.streams.engine import Change
 from saima.streams.ordering import ENVELOPE, Sorter
 from saima.streams.watermarks import Rows, Silence, Watermarks
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 MARKS = "marks"
 """Key of the topics' watermarks among the changes of what waits."""
@@ -46,10 +48,19 @@ class InOrder:
     """
 
     def __init__(
-        self, topics: Mapping[str, Topic], lateness: Mapping[str, int], idle: Mapping[str, int | None]
+        self,
+        topics: Mapping[str, Topic],
+        lateness: Mapping[str, int],
+        idle: Mapping[str, int | None],
+        share: Share,
+        *,
+        whole: bool = True,
     ) -> None:
+        """All rows move the watermark; a shard counts late ones of its keys, and holds all (`whole`) or its own."""
         self.sorter = Sorter(_fields(topics.values()))
         self._marks = Watermarks(lateness, idle)
+        self._share = share
+        self._whole = whole
 
     def take(
         self,
@@ -80,13 +91,21 @@ class InOrder:
         before = self.sorter.watermark
         marks = np.maximum(self._marks.follow(heard, columns), before)
         late = times < np.concatenate([[before], marks[:-1]])[columns.silent < 0]
-        if late.any():
+        if rows.height:
+            self._hold(rows, late)
+        watermark = int(marks[-1])
+        return Passed(self.sorter.release(watermark), watermark, marks, columns.offsets)
+
+    def _hold(self, rows: pl.DataFrame, late: Flags) -> None:
+        if not self._share.alone:
+            own = self._share.mask(rows["key"]).to_numpy()
+            self.sorter.late += int((late & own).sum())
+            rows = rows.filter(~late if self._whole else own & ~late)
+        elif late.any():
             self.sorter.late += int(late.sum())
             rows = rows.filter(~late)
         if rows.height:
             self.sorter.process_batch(rows)
-        watermark = int(marks[-1])
-        return Passed(self.sorter.release(watermark), watermark, marks, columns.offsets)
 
     def due(self, heard: Sequence[str], silent: Mapping[str, int], engine: int | None) -> bool:
         """Whether silence of topics, recorded now (ms by topic), would let something out of the sorter or of an engine

@@ -61,7 +61,8 @@ class Reporter:
 def numbers(asset: str, status: Mapping[str, Any], topic: str = "") -> dict[str, Any]:
     """What Dagster plots of an asset beside its state, out of a worker's status: lag, late, refused, watermark.
 
-    topic: that of its events, where the asset's name does not say it.
+    topic: that of its events, where the asset's name does not say it. Of several shards the greatest lag, and that of
+    each.
 
     >>> status = {"lag_events": 2, "counts": {"late": 1, "refused": 0}, "watermarks": {"click": 7}}
     >>> numbers("ctr/events_click", status)
@@ -85,6 +86,8 @@ def numbers(asset: str, status: Mapping[str, Any], topic: str = "") -> dict[str,
     if found["watermark"] is not None:
         moment = datetime.fromtimestamp(found["watermark"] / 1000, UTC)
         found["watermark_utc"] = f"{moment:%Y-%m-%d %H:%M:%S}"
+    shards = status.get("shards", {})
+    found |= {f"lag_events {name}": told.get("lag_events") for name, told in shards.items() if len(shards) > 1}
     return {name: value for name, value in found.items() if value is not None}
 
 

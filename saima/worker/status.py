@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,3 +72,46 @@ def counts(own: Mapping[str, int], joins: Mapping[str, Mapping[str, int]]) -> di
             known = {"late": "label_late", "duplicate": "again"}.get(name, name)
             totals[known] = totals.get(known, 0) + n
     return {"counts": totals, "algorithms": {name: dict(counters) for name, counters in joins.items()}}
+
+
+def together(statuses: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the shards tell, by name, as one worker would tell it; {} of none.
+
+    Position and watermark of the one that is furthest behind, the greatest lag and latencies, the outbox and the
+    counts of all, and as `shards` how far each is.
+
+    >>> one = {"position": {"0": 7}, "lag_events": 1, "outbox_rows": 2, "counts": {"samples": 3}}
+    >>> two = {"position": {"0": 5}, "lag_events": 3, "outbox_rows": 0, "counts": {"samples": 4}}
+    >>> both = together({"worker/0": one, "worker/1": two})
+    >>> both["position"], both["lag_events"], both["outbox_rows"], both["counts"]
+    ({'0': 5}, 3, 2, {'samples': 7})
+    >>> both["shards"]["worker/1"]
+    {'lag_events': 3, 'outbox_rows': 0}
+    """
+    if not statuses:
+        return {}
+    told = list(statuses.values())
+    found = dict(told[0])
+    found["position"] = {"0": min(int(one.get("position", {}).get("0", 0)) for one in told)}
+    for name in ("lag_events", "visible_p50_ms", "visible_p99_ms", "visible_max_ms"):
+        found[name] = max((one[name] for one in told if one.get(name) is not None), default=None)
+    found["watermark"] = min((one["watermark"] for one in told if one.get("watermark") is not None), default=None)
+    found["outbox_rows"] = sum(int(one.get("outbox_rows", 0)) for one in told)
+    counts: Counter[str] = Counter()
+    for one in told:
+        counts.update(one.get("counts", {}))
+    found["counts"] = dict(counts)
+    shown = ("lag_events", "outbox_rows", "visible_p99_ms", "events_per_second")
+    if found.get("rules"):
+        found["rules"] = rules_together([one["rules"] for one in told if "rules" in one])
+    found["shards"] = {name: {key: one[key] for key in shown if key in one} for name, one in statuses.items()}
+    return found
+
+
+def rules_together(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the shards tell of their rules as one worker would: all have the same rules and see the same events."""
+    counters: Counter[str] = Counter()
+    for one in told:
+        counters.update(one["counters"])
+    sums = {name: sum(one[name] for one in told) for name in ("matches", "late")}
+    return {**told[0], **sums, "counters": dict(counters)}

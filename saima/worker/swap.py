@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from saima.errors import StoreError
-from saima.stores.interfaces import Registry, Segment, Tables
+from saima.stores.interfaces import Registry, Segment
+from saima.stores.shards import Share
 from saima.streams.held import Change
 from saima.streams.samples import STATE as JOINED
 from saima.worker import ledger
+from saima.worker.accepted import Accepted
 from saima.worker.commits import Committer
 from saima.worker.declared import KEY, Declared
 from saima.worker.drainer import Drainer
 from saima.worker.engines import Engines, joined
 from saima.worker.frames import SESSIONS, sinks
-from saima.worker.history import history_ends, history_frames
+from saima.worker.history import history_ends
 from saima.worker.linking import HELD
 from saima.worker.steps import step
 from saima.worker.teller import Teller
@@ -39,7 +42,9 @@ class Swap:
         commits: Committer,
         engines: Engines,
         outward: tuple[Drainer, Teller],
-        stores: tuple[Tables, Registry],
+        registry: Registry,
+        events: Accepted,
+        share: Share,
         drain: Callable[[], int],
     ) -> None:
         self.ends: dict[str, int] = {}
@@ -47,7 +52,9 @@ class Swap:
         self._commits = commits
         self._engines = engines
         self._drainer, self._teller = outward
-        self._tables, self._registry = stores
+        self._registry = registry
+        self._events = events
+        self._share = share
         self._drain = drain
         self._warming: Warming | None = None
         self._again: float | None = None
@@ -76,7 +83,8 @@ class Swap:
         step("before_declare")
         declared, known = self._declared, self._commits.ledger
         rows = int(segment.table.num_rows)
-        known.count(rows=rows)
+        if self._share.first:  # every shard sees all rows
+            known.count(rows=rows)
         book, old, linked = declared.after(segment), declared.catalog, set(declared.sessions)
         if book == declared.book:
             self._commits.declare(segment.last, (), ())
@@ -130,8 +138,9 @@ class Swap:
         missing = found.tables.keys() - self._commits.ledger.built.keys()
         self._warming = self._again = None
         if missing:
-            topics = found.topics.values()
-            self._warming = Warming(found.only(missing), lambda: history_frames(self._tables, topics, upto, ends))
+            topics = list(found.topics.values())
+            frames = partial(self._events.frames, topics, upto, ends)
+            self._warming = Warming(found.only(missing), frames, self._share)
             self._warming.start()
 
     def _retry(self, error: str) -> None:

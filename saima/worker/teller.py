@@ -16,8 +16,11 @@ from saima.decisions import retrain
 from saima.errors import StoreError
 from saima.features.declaration import Declaration
 from saima.stores.interfaces import Registry, Tables
+from saima.stores.shards import Share
 from saima.streams.twin import tiled
+from saima.worker.drainer import key
 from saima.worker.report import Reporter, assets, numbers, tiles
+from saima.worker.status import together
 from saima.worker.steps import step
 
 LOG = logging.getLogger("saima.worker")
@@ -28,6 +31,9 @@ REPORT_MS, TILES_MS = 5_000, 30_000
 class Teller(threading.Thread):
     """Publishes `status()` under `name` and keeps the facts `samples/<algorithm>`.
 
+    Of several shards each keeps count of the rows that it has appended, as the fact
+    `shards/<shard> of <shards>/<sink>`; the first one tells of all together what a single one would: the facts
+    `samples/<algorithm>`, retrains and reports to Dagster.
     `note` is called every few seconds; `dagster` is the address of its webserver, empty if there is none; `clock`
     returns wall ms.
     """
@@ -42,6 +48,7 @@ class Teller(threading.Thread):
         note: Callable[[], None],
         dagster: str,
         clock: Callable[[], int],
+        share: Share,
     ) -> None:
         super().__init__(name="teller", daemon=True)
         self._registry = registry
@@ -52,6 +59,7 @@ class Teller(threading.Thread):
         self._note = note
         self._dagster = dagster
         self._clock = clock
+        self._share = share
         self._reporter = Reporter(registry, dagster) if dagster else None
         self._sinks: dict[str, dict[str, Any]] = {}
         self._reported = self._told_tiles = 0
@@ -67,7 +75,7 @@ class Teller(threading.Thread):
             known = self._sinks.get(sink)
             state = _state(self._live(sink)) if known is None else _joined(known, newest)
             self._sinks[sink] = state
-        self._put_fact(sink, state)
+        self._put_state(sink, state)
         step("after_facts")
         self._wake.set()
 
@@ -82,7 +90,7 @@ class Teller(threading.Thread):
                 state = _state(self._live(sink))
                 with self._lock:
                     self._sinks[sink] = state
-                self._put_fact(sink, state)
+                self._put_state(sink, state)
 
     def run(self) -> None:
         """Tell every second, and at once after a drain, until stopped."""
@@ -102,33 +110,34 @@ class Teller(threading.Thread):
         """Publish the status, push due retrains, report to Dagster; what is down is tried again next time."""
         try:
             self._registry.set_status(self._name, self._status())
-            self._push()
-            self._report()
+            states = self._states()
+            if self._share.first:
+                self._put_facts(states)
+                self._push(states)
+            self._report(states)
         except StoreError as error:
             if str(error) != self._warned:
                 LOG.warning("%s", error)
             self._warned = str(error)
 
-    def _push(self) -> None:
+    def _push(self, states: Mapping[str, Any]) -> None:
         if not self._dagster:
             return
         for name, declaration in self._declarations.items():
-            if f"{name}/samples" in self._sinks and declaration.lineages:
+            if f"{name}/samples" in states and declaration.lineages:
                 for run in retrain.push(self._registry, declaration, self._dagster, self._clock()):
                     LOG.info("started a retrain of %s: run %s", name, run)
 
-    def _report(self) -> None:
+    def _report(self, states: Mapping[str, Mapping[str, Any]]) -> None:
         now = self._clock()
         if now - self._reported < REPORT_MS:
             return
         self._reported = now
         self._note()
-        if self._reporter is None:
+        if self._reporter is None or not self._share.first:
             return
-        with self._lock:
-            states = dict(self._sinks)
         declared = {name: declaration.sources for name, declaration in self._declarations.items()}
-        status = self._status()
+        status = self._status() if self._share.alone else together(self._registry.statuses("worker/"))
         for asset, state in assets(declared, states).items():
             if state["dagster/row_count"] and not self._reporter.report(asset, state, numbers(asset, status)):
                 return
@@ -143,7 +152,39 @@ class Teller(threading.Thread):
                     return
 
     def _live(self, sink: str) -> pl.LazyFrame:
-        return self._tables.scan(sink).filter(pl.col("offset") > 0)
+        """The rows of a table that this shard has appended."""
+        rows = self._tables.scan(sink).filter(pl.col("offset") > 0)
+        if self._share.shards == 1:
+            return rows
+        return rows.filter(pl.col(key(sink)).map_batches(self._share.mask, return_dtype=pl.Boolean))
+
+    def _states(self) -> dict[str, dict[str, Any]]:
+        """States by table of the rows of all shards together."""
+        if self._share.shards == 1:
+            with self._lock:
+                return dict(self._sinks)
+        found: dict[str, dict[str, Any]] = {}
+        for shard in range(self._share.shards):
+            prefix = self._prefix(shard)
+            for name, state in self._registry.facts(prefix).items():
+                sink = name.removeprefix(prefix)
+                if state["dagster/row_count"]:
+                    found[sink] = _joined(found[sink], state) if sink in found else state
+        return found
+
+    def _put_state(self, sink: str, state: dict[str, Any]) -> None:
+        if self._share.shards == 1:
+            self._put_fact(sink, state)
+        else:
+            self._registry.put_fact(self._prefix(self._share.shard) + sink, state)
+
+    def _prefix(self, shard: int) -> str:
+        return f"shards/{shard} of {self._share.shards}/"
+
+    def _put_facts(self, states: Mapping[str, dict[str, Any]]) -> None:
+        if self._share.shards > 1:
+            for sink, state in states.items():
+                self._put_fact(sink, state)
 
     def _put_fact(self, sink: str, state: dict[str, Any]) -> None:
         algorithm, _, name = sink.rpartition("/")

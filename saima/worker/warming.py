@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from saima.errors import SaimaError
+from saima.stores.shards import Share
 from saima.streams.held import Change
-from saima.streams.tiles import RowEngine, TileEngine
 from saima.worker.catalog import Catalog
+from saima.worker.engines import Aggregates
 from saima.worker.history import build
+from saima.worker.parts import parts
 
 Frames = Callable[[], dict[str, pl.LazyFrame]]
 
@@ -25,20 +27,21 @@ class Warming(threading.Thread):
     These depend on the set of events alone, so it does not matter how long it took. `error` says why it failed.
     """
 
-    def __init__(self, found: Catalog, frames: Frames) -> None:
+    def __init__(self, found: Catalog, frames: Frames, share: Share) -> None:
         super().__init__(name="warming", daemon=True)
         self.catalog = found
         self.size = 0
         self.error = ""
         self._topics = set(found.tables.values())
         self._frames = frames
+        self._share = share
         self._kept: list[tuple[str, pa.Table]] = []
         self._built: dict[tuple[str, str], bytes | None] = {}
 
     def run(self) -> None:
         """Build."""
         try:
-            for table, key, data in build(self.catalog, set(self.catalog.tables), self._frames()):
+            for table, key, data in build(self.catalog, set(self.catalog.tables), self._frames(), self._share):
                 self._built[table, key] = data
         except (SaimaError, OSError, ValueError, pl.exceptions.PolarsError) as error:
             self.error = f"{type(error).__name__}: {error}"
@@ -56,14 +59,12 @@ class Warming(threading.Thread):
 
     def changes(self) -> list[Change]:
         """Every entity of the tables, all kept batches in it."""
-        tiles = TileEngine(self.catalog.groups.values(), self._load, self.catalog.predicates)
-        rows = RowEngine(self.catalog.rows.values(), self._load)
-        for topic, table in self._kept:
-            frame = pl.DataFrame(table)
-            tiles.process_batch(frame, topic)
-            rows.process_batch(frame, topic)
-        for table, key, data in [*tiles.changes(), *rows.changes()]:
-            self._built[table, key] = data
+        for part in parts(self.catalog, self._share):
+            aggregates = Aggregates(part, self.catalog, self._load)
+            for topic, table in self._kept:
+                aggregates.process(topic, table)
+            for name, key, data in aggregates.changes():
+                self._built[name, key] = data
         return [(table, key, data) for (table, key), data in self._built.items()]
 
     def _load(self, table: str, keys: Sequence[str]) -> list[bytes | None]:

@@ -16,15 +16,17 @@ from saima.errors import SaimaError, StoreError
 from saima.events import DECLARATIONS
 from saima.settings import Settings
 from saima.stores import open_log, open_online, open_registry, open_tables
+from saima.stores.shards import Share, former
 from saima.streams.matching.orders import give, wanted
 from saima.worker import ledger, letters
+from saima.worker.accepted import Accepted, Stopped
 from saima.worker.catalog import Catalog
 from saima.worker.commits import Committer
 from saima.worker.declared import KEY, Declared, until_order
 from saima.worker.drainer import Drainer
 from saima.worker.engines import Engines
 from saima.worker.frames import sinks
-from saima.worker.history import build, history_ends, history_frames
+from saima.worker.history import build, history_ends
 from saima.worker.intake import Batch
 from saima.worker.readers import Readers
 from saima.worker.rulefiles import RuleFiles
@@ -69,10 +71,11 @@ class Worker:
         rows: int = 4_000,
         drain_seconds: float = 1.0,
     ) -> None:
-        if settings.shards != 1 or shard != 0:
+        if not 0 <= shard < settings.shards:
             raise SaimaError(
-                f"shard {shard} of {settings.shards}: the embedded stores run one shard; set SAIMA_SHARDS=1 and shard 0"
+                f"shard {shard}: of {settings.shards} shards (SAIMA_SHARDS) the last is {settings.shards - 1}"
             )
+        self._share = share = Share(shard, settings.shards)
         self.name = f"worker/{shard}"
         self.state = "starting"
         self.meter = Meter()
@@ -83,11 +86,12 @@ class Worker:
         self._tables = open_tables(settings)
         self._registry = open_registry(settings)
         self._registry.drop_status(self.name)
-        self._commits = Committer(self._online, ledger.Ledger(self._log.generation))
+        self._numbers: list[int] = (self._registry.fact("shards") or {"numbers": [1]})["numbers"]
+        self._commits = Committer(self._online, ledger.Ledger(self._log.generation, settings.shards))
         try:
             with self._online.read() as read:
                 self.declared = Declared(settings.algorithms, read, self._registry, self._log)
-            self._engines = Engines(self.catalog, self._online, self.declared.sessions)
+            self._engines = Engines(self.catalog, self._online, self.declared.sessions, share)
         except SaimaError:
             self.close()
             raise
@@ -98,12 +102,24 @@ class Worker:
         self._ready = False
         address = os.environ.get("SAIMA_DAGSTER_URL", "")
         self._teller = Teller(
-            self._registry, self._tables, self.catalog.declarations, self.name, self.status, self._note, address, clock
+            self._registry,
+            self._tables,
+            self.catalog.declarations,
+            self.name,
+            self.status,
+            self._note,
+            address,
+            clock,
+            share,
         )
         found = sinks(self.catalog.topics, self.catalog.declarations, self.declared.sessions)
-        self._drainer = Drainer(self._online, self._tables, found, shard, self._teller.appended, drain_seconds)
-        outward, stores = (self._drainer, self._teller), (self._tables, self._registry)
-        self._swap = Swap(self.declared, self._commits, self._engines, outward, stores, self.drain)
+        appended = self._teller.appended
+        self._drainer = Drainer(self._online, self._tables, found, share, appended, drain_seconds, self._numbers)
+        self._events = Accepted(settings, share, self._tables)
+        outward = (self._drainer, self._teller)
+        self._swap = Swap(
+            self.declared, self._commits, self._engines, outward, self._registry, self._events, share, self.drain
+        )
 
     @property
     def catalog(self) -> Catalog:
@@ -115,26 +131,28 @@ class Worker:
         """Offset that the committed state covers."""
         return self._commits.position
 
-    def bootstrap(self) -> None:
+    def bootstrap(self, stop: threading.Event | None = None) -> None:
         """Make the state whole: that of an earlier process, and from history what it lacks.
 
         History is what the event tables hold before the facts `history/<topic>` ({"end": ms}); a table whose topic has
-        got another history since it was built is built again. Raises StoreError if there is no such fact,
-        PositionError if the state belongs to another log.
+        got another history since it was built is built again, which waits for shards that are behind, or until `stop`.
+        Raises StoreError if there is no such fact, and for a store of another number of shards, PositionError if the
+        state belongs to another log.
         """
         with self._online.read() as read:
-            known = ledger.load(read, self._log.generation)
+            known = ledger.load(read, self._log.generation, self._share.shards)
             if known is not None:
                 self._commits.resume(known, read, self._drainer.sinks)
                 self._engines.restore(known, read)
+        self._settle_number()
         self._swap.ends = ends = history_ends(self._registry)
         self._engines.intake.begin(ends)
         wanted = {name: ends.get(topic, 0) for name, topic in self.catalog.tables.items()}
         missing = {name for name, end in wanted.items() if self._commits.ledger.built.get(name) != end}
         if known is None or missing:
-            self._build(missing, wanted, ends)
+            self._build(missing, wanted, ends, stop)
         self.declared.begin()
-        if known is not None:
+        if known is not None and self._share.first:
             self.declared.files.look()
             self.declared.watch(self.position, self._clock())
         self._note()
@@ -147,13 +165,17 @@ class Worker:
         self._await_history(stop)
         if stop.is_set():
             return
-        self.bootstrap()
+        try:
+            self.bootstrap(stop)
+        except Stopped:
+            return
         gc.freeze()  # what stays for good is not looked through again
         self.state = "running"
         LOG.info("worker %s runs from offset %d on", self.name, self.position)
         self._drainer.start()
         self._teller.start()
-        self.declared.files.start()
+        if self._share.first:
+            self.declared.files.start()
         try:
             self._work(stop)
             self.state = "stopped"
@@ -183,7 +205,8 @@ class Worker:
             self._listening = Listening(self.name, self.catalog.idle)
             return rows
         batch = self._engines.intake.admit(segments)
-        letters.post(self._log, self.name, batch.refused, self._clock())
+        if self._share.first:
+            letters.post(self._log, self.name, batch.refused, self._clock())
         step("after_refused")
         outputs = self._engines.process(batch)
         step("after_compute")
@@ -198,7 +221,12 @@ class Worker:
         return batch.rows
 
     def watch(self) -> int:
-        """Order what the algorithms' files say, where it is not what is deployed; the number of orders."""
+        """Order what the algorithms' files say, where it is not what is deployed; the number of orders.
+
+        The first of several shards does it for all.
+        """
+        if not self._share.first:
+            return 0
         given = self.declared.watch(self.position, self._clock())
         files = self._files.look()
         if files is None:
@@ -251,6 +279,24 @@ class Worker:
         self._log.close()
         self._registry.close()
 
+    def _settle_number(self) -> None:
+        """Keep of how many shards the home's workers were, as the fact `shards`; let go of shards that are no more.
+
+        Their registrations with the log would hold its retention up for ever.
+        """
+        if self._share.shards not in self._numbers:
+            self._registry.put_fact("shards", {"numbers": [*self._numbers, self._share.shards]})
+        if self._share.first:
+            for name in former(self._log.consumers(), self._share.shards):
+                self._log.unregister(name)
+            for name in former(self._registry.statuses("worker/"), self._share.shards):
+                self._registry.drop_status(name)
+
+    def _wait(self, state: str) -> None:
+        if self.state != state:
+            self.state = state
+            self._registry.set_status(self.name, self.status())
+
     def _note(self) -> None:
         """Tell the log how far its records are no longer needed here, so that retention may cut them."""
         self._log.register(self.name, {0: self.position})
@@ -285,7 +331,9 @@ class Worker:
             LOG.warning("%d rows stay in the outbox until the next start: %s", self._commits.rows, error)
         self._teller.tell()
 
-    def _build(self, missing: set[str], wanted: dict[str, int], ends: Mapping[str, int]) -> None:
+    def _build(
+        self, missing: set[str], wanted: dict[str, int], ends: Mapping[str, int], stop: threading.Event | None
+    ) -> None:
         """Build the missing online tables from the event tables, drop those that nobody declares any more."""
         if not ends:
             raise StoreError(
@@ -293,8 +341,9 @@ class Worker:
             )
         if self.position:
             self.drain()
-        frames = history_frames(self._tables, self.catalog.topics.values(), self.position, ends)
-        changes = build(self.catalog, missing, frames)
+        topics = list(self.catalog.topics.values())
+        frames = self._events.frames(topics, self.position, ends, stop, self._wait)
+        changes = build(self.catalog, missing, frames, self._share)
         stale = set(self._commits.ledger.built) - set(wanted) | (missing & set(self._commits.ledger.built))
         self._commits.ledger.built = dict(sorted(wanted.items()))
         self._commits.build([*changes, (ledger.TABLE, KEY, self.declared.book.pack())], missing, stale)
@@ -304,12 +353,13 @@ class Worker:
         """State, position and outbox of a cycle, at once."""
         changes, book = self._engines.changes(), self._commits.ledger
         book.follow(self._engines.intake.clocks)
-        book.count(
-            rows=batch.rows,
-            late=batch.late,
-            duplicates=batch.duplicates,
-            refused=len(batch.refused),
-            forgotten=self._engines.intake.seen.forgotten,
-        )
-        book.count_reasons(batch.reasons)
+        if self._share.first:  # every shard sees all rows
+            book.count(
+                rows=batch.rows,
+                late=batch.late,
+                duplicates=batch.duplicates,
+                refused=len(batch.refused),
+                forgotten=self._engines.intake.seen.forgotten,
+            )
+            book.count_reasons(batch.reasons)
         self._commits.commit(batch.last, changes, outputs, self._drainer.take())

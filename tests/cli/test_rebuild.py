@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from cli.main import saima
 from saima.errors import StoreError
-from saima.settings import settings
+from saima.settings import Settings, settings
 from saima.stores import open_online
 
 
@@ -32,6 +32,23 @@ def test_the_store_is_set_aside_with_what_it_held(home: Path) -> None:
     assert not (home / "online" / "shard-0").exists()
     (aside,) = (home / "online").glob("shard-0.set-aside-*")
     assert (aside / "data.mdb").stat().st_size > 0
+
+
+def test_the_stores_of_all_shards_are_set_aside_or_none(home: Path) -> None:
+    shards = [open_online(shard, Settings(home=home, shards=2), writer=True) for shard in range(2)]
+    shards[0].close()
+    with pytest.raises(StoreError, match="already has a writer"):
+        CliRunner().invoke(saima, ["rebuild"], catch_exceptions=False)
+    assert (home / "online" / "shard-0").exists()
+    shards[1].close()
+    one = CliRunner().invoke(saima, ["rebuild", "--shard", "1"], catch_exceptions=False)
+    assert one.exit_code == 0, one.output
+    assert sorted(path.name[:7] for path in (home / "online").glob("shard-*")) == ["shard-0", "shard-1"]
+    assert (home / "online" / "shard-0").exists()
+    assert not (home / "online" / "shard-1").exists()
+    rest = CliRunner().invoke(saima, ["rebuild"], catch_exceptions=False)
+    assert rest.exit_code == 0, rest.output
+    assert not (home / "online" / "shard-0").exists()
 
 
 def test_without_a_store_it_says_so(home: Path) -> None:

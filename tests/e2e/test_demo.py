@@ -24,7 +24,7 @@ def prove(done: subprocess.CompletedProcess[str], found: dict[str, Any]) -> None
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     assert found["failures"] == []
     assert found["predictions"] > 0
-    assert found["restarts"]["worker"] == 1
+    assert found["restarts"]["worker-0"] == 1
     assert found["answers"] == found["journalled"]
     assert found["samples"] == found["samples_expected"] > 0
     assert found["feature_parity"]["mismatches"] == 0

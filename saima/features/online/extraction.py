@@ -45,13 +45,22 @@ class Values(Protocol):
 class Extraction:
     """Features of one request, and all that they were read from.
 
-    position: what the state read covers. degraded: tables and aggregates that could not be read; what they would have
-    given is missing.
+    position: what the state read covers. positions: the offset that each shard's state covers, where there are several;
+    a key's values are as of its own shard's. degraded: tables and aggregates that could not be read; what they would
+    have given is missing.
     """
 
-    def __init__(self, values: Values, position: Position, rows: Callable[[], Rows], degraded: list[str]) -> None:
+    def __init__(
+        self,
+        values: Values,
+        position: Position,
+        rows: Callable[[], Rows],
+        degraded: list[str],
+        positions: Sequence[int] = (),
+    ) -> None:
         """rows: makes the versions when somebody asks for them."""
         self.position = position
+        self.positions = positions
         self.degraded = degraded
         self._values = values
         self._rows = rows

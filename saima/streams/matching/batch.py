@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from saima.features.keys import key_expr
+from saima.stores.shards import Share
 from saima.streams.matching.closures import Facts
 from saima.streams.matching.partition import Partition, Rows
 
@@ -27,13 +28,16 @@ class Chosen:
     without_key: int
 
 
-def relevant(partition: Partition, events: pl.DataFrame) -> Chosen:
-    """Events that can begin a partial match, or whose key has one or may have one begun in this batch.
+def relevant(partition: Partition, events: pl.DataFrame, share: Share) -> Chosen:
+    """Events of owned keys that can begin a partial match, or whose key has one or may have one begun in this batch.
 
     A superset by design: the loop decides. Everything is told by the type and the key, as numbers. Events of a key
     stand together, in their order: keys do not touch each other, and what belongs together stays in the cache.
     """
     keys = _keys(partition, events)
+    if not share.alone:
+        own = share.mask(keys)
+        events, keys = events.filter(own), keys.filter(own)
     without_key = keys.null_count()
     names_ = keys.drop_nulls().unique()
     slots = keys.cast(pl.Enum(names_)).to_physical().cast(pl.Int64).fill_null(-1).to_numpy()

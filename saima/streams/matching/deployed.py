@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from saima.stores.interfaces import OnlineRead
+from saima.stores.shards import Share
 from saima.streams.matching.matcher import Matcher
 from saima.streams.matching.orders import Rulebook
 
@@ -12,7 +13,7 @@ STATE, BOOK = "matching", "matching_book"
 KEY = "book"
 
 
-def load(read: OnlineRead) -> tuple[Matcher, Rulebook, bytes | None]:
-    """Matcher and book, and the book's bytes in the store; empty ones and None where nothing has been committed."""
+def load(read: OnlineRead, share: Share | None = None) -> tuple[Matcher, Rulebook]:
+    """Matcher and book; empty ones where nothing has been committed."""
     (book,) = read.get_many(BOOK, [KEY])
-    return Matcher.load(read.scan(STATE)), Rulebook() if book is None else Rulebook.unpack(book), book
+    return Matcher.load(read.scan(STATE), share), Rulebook() if book is None else Rulebook.unpack(book)

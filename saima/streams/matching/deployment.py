@@ -57,16 +57,19 @@ def replace(
 
 
 def check(partitions: dict[tuple[str, ...], Partition], rules: RuleSet) -> None:
-    """Raise RuleError for a rule that changed and kept its version."""
+    """Raise RuleError for a deployed rule that changed and kept its version; of draining ones the rulebook knows."""
     for partition in partitions.values():
-        for compiled in [*partition.starts.rules, *partition.draining]:
-            new = rules.rules.get(compiled.rule.id)
-            if new is not None and new.digest != compiled.digest and new.rule.version == compiled.rule.version:
-                problems = Problems()
-                problems.add(
-                    "$.version", f"version {new.rule.version} is deployed and says something else; give a new one"
-                )
-                problems.raise_for(new.rule.id)
+        for compiled in partition.starts.rules:
+            refuse_reuse(rules, compiled.rule.id, compiled.rule.version, compiled.digest)
+
+
+def refuse_reuse(rules: RuleSet, name: str, version: int, digest: str) -> None:
+    """Raise RuleError where rules have another rule of this id and version."""
+    new = rules.rules.get(name)
+    if new is not None and new.digest != digest and new.rule.version == version:
+        problems = Problems()
+        problems.add("$.version", f"version {version} is deployed and says something else; give a new one")
+        problems.raise_for(name)
 
 
 def _replace_runs(

@@ -11,6 +11,7 @@ import polars as pl
 
 from saima.events import Event
 from saima.features.keys import key_text
+from saima.stores.shards import Share
 from saima.streams.engine import Change
 from saima.streams.matching import state
 from saima.streams.matching.batch import collector_paused, columns_of, relevant
@@ -35,7 +36,9 @@ class Matcher:
 
     rules: RuleSet
 
-    def __init__(self, rules: RuleSet) -> None:
+    def __init__(self, rules: RuleSet, share: Share | None = None) -> None:
+        """share: of the keys; others' events are passed by, here without a word."""
+        self._share = share or Share()
         self.watermark = BEGINNING
         self.counters: Counter[tuple[str, str]] = Counter()
         self.timers = Timers()
@@ -63,8 +66,8 @@ class Matcher:
         for partition in self.partitions.values():
             key = key_text([facts(0).get(name) for name in partition.fields]) if partition.fields else event.key
             if key is None:
-                self.counters["", "no_key"] += 1
-            else:
+                self.counters["", "no_key"] += self._share.first
+            elif self._share.owns(key):
                 partition.consume((0,), (key,), rows, found)
         return [make_match(raw) for raw in found]
 
@@ -81,7 +84,7 @@ class Matcher:
             self.counters["", "late"] += int(late)
             events = events.filter(pl.col("time") >= self.watermark)
         for partition in self.partitions.values():
-            chosen = relevant(partition, events)
+            chosen = relevant(partition, events, self._share)
             self.counters["", "no_key"] += chosen.without_key
             names, slots, rows = columns_of(partition, chosen)
             here: list[Raw] = []
@@ -146,9 +149,9 @@ class Matcher:
         return cls.load(state.items_of(snapshot))
 
     @classmethod
-    def load(cls, items: Iterable[tuple[str, bytes]]) -> Self:
+    def load(cls, items: Iterable[tuple[str, bytes]], share: Share | None = None) -> Self:
         """A matcher from stored changes: the newest of every key. Raises StoreError if they do not fit its rules."""
-        matcher = cls(RuleSet.read([]))
+        matcher = cls(RuleSet.read([]), share)
         state.load(matcher, items)
         return matcher
 

@@ -13,8 +13,9 @@ from xxhash import xxh3_128_hexdigest
 from saima.errors import SaimaError
 from saima.events import RULES, RULES_TOPIC, Event, to_table_frame
 from saima.stores.interfaces import EventLog
-from saima.streams.matching.deployment import InFlight
-from saima.streams.matching.rules import RuleSet, digest, read_rule
+from saima.streams.matching.deployment import InFlight, refuse_reuse
+from saima.streams.matching.rules import Compiled, RuleSet, digest, read_rule
+from saima.streams.matching.runs import FOREVER
 from saima.streams.ordering import ENVELOPE
 
 _ROW = {**ENVELOPE, "order": pl.String()}
@@ -50,24 +51,52 @@ class Order:
         return found
 
 
+@dataclass(frozen=True)
+class Retired:
+    """A rule that was replaced or disabled and whose partial matches go on until a watermark, in ms, at the latest.
+
+    on: the topics that it sees, none for all.
+    """
+
+    id: str
+    version: int
+    digest: str
+    on: Sequence[str]
+    until: int
+
+
 @dataclass
 class Rulebook:
     """Where deployed rules came from, and what a person disabled although its file still has it.
 
     origins: by id of a deployed rule. disabled: by id the digest of the rule that was disabled; its file brings it back
-    by saying something else.
+    by saying something else. retired: rules that may have partial matches, told by orders and the watermark alone, so
+    that every shard says the same, whatever keys it has.
     """
 
     origins: dict[str, str] = field(default_factory=dict)
     disabled: dict[str, str] = field(default_factory=dict)
+    retired: list[Retired] = field(default_factory=list)
 
-    def after(self, rules: RuleSet, order: Order) -> RuleSet:
-        """The rules as an order leaves them; the book follows. Raises RuleError, and does nothing, for a wrong rule."""
+    def draining(self, watermark: int) -> list[Retired]:
+        """Rules that may have partial matches at a watermark, although they are not deployed any more."""
+        return [one for one in self.retired if one.until > watermark]
+
+    def after(self, rules: RuleSet, order: Order, watermark: int) -> RuleSet:
+        """The rules as an order that comes at a watermark leaves them; the book follows.
+
+        Raises RuleError, and does nothing, for a wrong rule, and for a version that a draining rule has.
+        """
         documents = {document["id"]: document for document in rules.documents()}
         new = {str(document.get("id", "?")): dict(document) for document in order.deploy}
         gone = [name for name in order.disable if name in documents]
         kept = {name: document for name, document in documents.items() if name not in gone}
         made = RuleSet.read({**kept, **new}.values())
+        draining = self.draining(watermark)
+        for one in draining:
+            refuse_reuse(made, one.id, one.version, one.digest)
+        fresh = [_retired(old, watermark) for name, old in rules.rules.items() if _differs(made, name, old)]
+        self.retired = [*draining, *fresh] if order.in_flight == "drain" else []
         for name in gone:
             self.origins.pop(name, None)
             if order.origin == BY_HAND:
@@ -79,12 +108,24 @@ class Rulebook:
 
     def pack(self) -> bytes:
         """JSON, equal for equal books."""
-        return json.dumps(vars(self), sort_keys=True).encode()
+        return json.dumps({**vars(self), "retired": [vars(one) for one in self.retired]}, sort_keys=True).encode()
 
     @classmethod
     def unpack(cls, data: bytes) -> Rulebook:
         """A packed book."""
-        return cls(**json.loads(data))
+        found = json.loads(data)
+        return cls(**{**found, "retired": [Retired(**one) for one in found.get("retired", ())]})
+
+
+def _retired(old: Compiled, watermark: int) -> Retired:
+    within = old.rule.within_ms
+    until = FOREVER if within is None else watermark + within
+    return Retired(old.rule.id, old.rule.version, old.digest, list(old.rule.on or ()), until)
+
+
+def _differs(made: RuleSet, name: str, old: Compiled) -> bool:
+    new = made.rules.get(name)
+    return new is None or new.digest != old.digest
 
 
 @dataclass(frozen=True)

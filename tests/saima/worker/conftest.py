@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ from saima.features import load
 from saima.recordings import topics
 from saima.settings import Settings
 from saima.stores import open_log, open_online, open_registry, open_tables
+from saima.stores.shards import owner
 from saima.streams.declarations import Order
 from saima.streams.matching.orders import Order as RulesOrder
 from saima.worker import Worker
@@ -161,21 +163,36 @@ class Home:
         worker.close()
         return status
 
+    def sharded(self, shards: int) -> Home:
+        """The same home with its worker in so many shards."""
+        self.settings = self.settings.model_copy(update={"shards": shards})
+        return self
+
     def state(self) -> dict[str, Any]:
-        """Everything that must be equal after the same events: online entities, tables, facts.
+        """Everything that must be equal after the same events, whatever the number of shards: online entities, tables,
+        facts.
 
         Events that wait for a rule's watermark lie in chunks as the cycles were cut, so only what they become is here.
         """
-        online = open_online(0, self.settings)
-        with online.read() as read:
-            names = ["worker", "seen", "join/shop", "join_state", "matching", "matching_book", *self.built()]
-            entities = {name: read.scan(name) for name in names}
-            outbox = [key for sink in self.sinks() for key, _ in read.scan(f"outbox/{sink}")]
-            position = read.position()
-        online.close()
-        ledger = json.loads(dict(entities["worker"])["ledger"])
-        ledger.pop("generation")
-        entities["worker"] = ledger
+        shards = [self._shard(number) for number in range(self.settings.shards)]
+        assert all(shard["position"] == shards[0]["position"] for shard in shards)
+        assert all(shard["entities"]["seen"] == shards[0]["entities"]["seen"] for shard in shards)
+        reasons = [shard["ledger"].pop("reasons") for shard in shards]
+        assert not any(reasons[1:]), "the first one counts for all"
+        assert all(shard["ledger"] == {**shards[0]["ledger"], "counts": shard["ledger"]["counts"]} for shard in shards)
+        assert all(shard["declarations"] == shards[0]["declarations"] for shard in shards)
+        entities = {"seen": shards[0]["entities"]["seen"]}
+        for name in ("join/shop", *self.built()):
+            entities[name] = sorted(entity for shard in shards for entity in shard["entities"][name])
+        sums: Counter[str] = Counter()
+        for shard in shards:
+            sums.update(shard["join"].pop("counters"))
+            sums.update(shard["ledger"]["counts"])
+        assert all(shard["join"] == shards[0]["join"] for shard in shards)
+        assert all(shard["matching_book"] == shards[0]["matching_book"] for shard in shards)
+        entities["join_state"] = shards[0]["join"]
+        entities["matching_book"] = shards[0]["matching_book"]
+        entities["matching"] = matching([shard["matching"] for shard in shards])
         orders = {"shop/samples": ("offset", "trace"), "matches": ("offset", "rule", "ids")}
         rows = {
             name: self.tables.scan(name).filter(pl.col("offset") > 0).collect().sort("offset", "id")
@@ -185,12 +202,35 @@ class Home:
             if name != "events/dead_letter" and self.tables.exists(name)
         }
         return {
-            "entities": entities,
-            "outbox": outbox,
-            "position": position,
+            "entities": {**entities, "ledger": shards[0]["ledger"]["built"], "counts": sums},
+            "told": (reasons[0], shards[0]["declarations"]),
+            "clocks": (shards[0]["ledger"]["clocks"], shards[0]["join"]),
+            "outbox": [key for shard in shards for key in shard["outbox"]],
+            "position": shards[0]["position"],
             "rows": {name: frame.select(sorted(frame.columns)).rows() for name, frame in rows.items()},
             "fact": self.registry.fact("samples/shop"),
         }
+
+    def _shard(self, number: int) -> dict[str, Any]:
+        online = open_online(number, self.settings)
+        with online.read() as read:
+            names = ["seen", "join/shop", *self.built()]
+            found = {
+                "entities": {name: read.scan(name) for name in names},
+                "outbox": [key for sink in self.sinks() for key, _ in read.scan(f"outbox/{sink}")],
+                "position": read.position(),
+                "ledger": json.loads(dict(read.scan("worker"))["ledger"]),
+                "declarations": dict(read.scan("worker"))["declarations"],
+                "join": json.loads(dict(read.scan("join_state")).get("shop", '{"counters": {}}')),
+                "matching": dict(read.scan("matching")),
+                "matching_book": read.scan("matching_book"),
+            }
+        online.close()
+        for name in names[1:]:
+            assert all(owner(key, self.settings.shards) == number for key, _ in found["entities"][name])
+        assert found["ledger"].pop("shards") == self.settings.shards
+        found["ledger"].pop("generation")
+        return found
 
     def built(self) -> list[str]:
         """Online tables of windows and rows."""
@@ -209,6 +249,7 @@ class Home:
             "SAIMA_HOME": str(self.path),
             "SAIMA_ALGORITHMS": str(self.algorithms),
             "SAIMA_FSYNC": "false",
+            "SAIMA_SHARDS": str(self.settings.shards),
             "SAIMA_KILL_AT": "",
         }
 
@@ -258,6 +299,19 @@ class Home:
         """Close the test's own stores."""
         self.log.close()
         self.registry.close()
+
+
+def matching(shards: list[dict[str, bytes]]) -> list[Any]:
+    """What the matchers of all shards hold together: each key once, and what they say of rules and time."""
+    metas = [json.loads(found.pop("@", b'{"counters": []}')) for found in shards]
+    counters: Counter[tuple[str, str]] = Counter()
+    for meta in metas:
+        counters.update({(rule, what): count for rule, what, count in meta.pop("counters")})
+        meta.pop("draining", None)  # as far as there are keys for it
+        assert meta == metas[0]
+    keys = [item for found in shards for item in found.items()]
+    assert len(dict(keys)) == len(keys)
+    return [metas[0], sorted(counters.items()), *sorted(keys)]
 
 
 @pytest.fixture

@@ -46,15 +46,19 @@ RULE = {
 
 
 class Lives:
-    """Processes of one home's worker, one at a time."""
+    """Processes of one shard of a home's worker, one at a time."""
 
-    def __init__(self, home: Home, folder: Path) -> None:
+    def __init__(self, home: Home, folder: Path, shard: int) -> None:
         self._home = home
-        self._log, page = folder / "worker.log", folder / "page"
+        self._shard = shard
+        self._log, page = folder / f"worker-{shard}.log", folder / f"page-{shard}"
         page.write_bytes(bytes(64))
         with page.open("r+b") as file:
             self._page = mmap.mmap(file.fileno(), 64)
-        self._asked = {"arguments": ["--rows", "500", "--drain-seconds", "0.02"], "page": str(page)}
+        self._asked = {
+            "arguments": ["--shard", str(shard), "--rows", "500", "--drain-seconds", "0.02"],
+            "page": str(page),
+        }
         self._server = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("forked.py"))],
             stdin=subprocess.PIPE,
@@ -117,12 +121,14 @@ class Lives:
         assert self.signal(signal.SIGKILL) == -signal.SIGKILL
         return self.phases
 
-    def finish(self) -> None:
-        """Run until the head of the log is covered, the worker's own dead letters included, and stop cleanly."""
-        self.start()
+    def catch_up(self) -> None:
+        """Wait until the head of the log is covered, the worker's own dead letters included."""
         deadline = time.monotonic() + TIMEOUT
         while not (self.running and self._covered()):
             self.check(deadline, 0.05)
+
+    def stop(self) -> None:
+        """Stop cleanly."""
         assert self.signal(signal.SIGTERM) == 0, self._log.read_text()
 
     def close(self) -> None:
@@ -134,7 +140,7 @@ class Lives:
         self._page.close()
 
     def _covered(self) -> bool:
-        online = open_online(0, self._home.settings)
+        online = open_online(self._shard, self._home.settings)
         with online.read() as read:
             position = read.position()
         online.close()
@@ -148,15 +154,18 @@ class Lives:
         return found
 
 
-@pytest.fixture
-def lives(home: Home, tmp_path: Path) -> Iterator[Lives]:
-    """Processes of the home's worker."""
-    made = Lives(home, tmp_path)
+@pytest.fixture(params=[1, 2], ids=["one shard", "two shards"])
+def lives(home: Home, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[list[Lives]]:
+    """Processes of the home's worker, by shard."""
+    made = [Lives(home.sharded(request.param), tmp_path, shard) for shard in range(request.param)]
     yield made
-    made.close()
+    for one in made:
+        one.close()
 
 
-def show(home: Home, another: Home, lives: Lives, events: int, kills: int, steps: tuple[str, ...]) -> Counter[str]:
+def show(
+    home: Home, another: Home, lives: list[Lives], events: int, kills: int, steps: tuple[str, ...]
+) -> Counter[str]:
     """Kill at random moments, so many, and once at each of the steps, in random order with a share of the events
     before each; then hold the home against one whose worker nobody disturbed. Returns the phases that were struck.
 
@@ -174,17 +183,28 @@ def show(home: Home, another: Home, lives: Lives, events: int, kills: int, steps
             one.crowd(events * place // len(plan), events * (place + 1) // len(plan))
             if place == len(plan) - 1:
                 one.log.append("nonsense", pa.table({"a": [1, 2]}))
-        if step:
-            lives.start(f"{step}:{1 if step in RARE else chance.randint(1, 2)}")
-            assert lives.wait() == -signal.SIGKILL, step
-            struck.update(lives.phases)
-        else:
-            lives.start()
-            struck.update(lives.kill_in(phase, chance.random() * (0.03 if phase == "append" else 0.005)))
-    lives.finish()
+        for shard in lives:
+            shard.start(step and f"{step}:{1 if step in RARE else chance.randint(1, 2)}")
+        for shard in lives:
+            if step:
+                assert shard.wait() == -signal.SIGKILL, step
+                struck.update(shard.phases)
+            else:
+                struck.update(shard.kill_in(phase, chance.random() * (0.03 if phase == "append" else 0.005)))
+    finish(lives)
     another.run()
     compare(home, another)
     return struck
+
+
+def finish(lives: list[Lives]) -> None:
+    """Run all shards to the head of the log and stop them, the first one last: it tells of all."""
+    for shard in lives:
+        shard.start()
+    for shard in lives:
+        shard.catch_up()
+    for shard in reversed(lives):
+        shard.stop()
 
 
 def compare(home: Home, another: Home) -> None:
@@ -201,14 +221,16 @@ def compare(home: Home, another: Home) -> None:
     assert len(samples) == len(set(samples))
 
 
-def test_a_worker_killed_at_random_moments_loses_and_doubles_nothing(home: Home, another: Home, lives: Lives) -> None:
+def test_a_worker_killed_at_random_moments_loses_and_doubles_nothing(
+    home: Home, another: Home, lives: list[Lives]
+) -> None:
     assert show(home, another, lives, events=5_000, kills=3, steps=())
 
 
 @pytest.mark.full
 @pytest.mark.timeout(3_600)
 def test_a_worker_killed_fifty_times_and_at_every_step_loses_and_doubles_nothing(
-    home: Home, another: Home, lives: Lives
+    home: Home, another: Home, lives: list[Lives]
 ) -> None:
     struck = show(home, another, lives, events=200_000, kills=50, steps=STEPS)
     assert set(struck) == set(PHASES), struck
