@@ -60,6 +60,10 @@ lineages: {base: {train: [m], retrain: {samples: 1000000000}}}
 """
 
 
+Made = list[tuple[str, pa.Table]]
+"""Batches of events with their topics."""
+
+
 class Producer:
     """Makes and appends batches of the three topics; every event has its own id, one of a hundred comes twice."""
 
@@ -77,9 +81,17 @@ class Producer:
 
     def append(self, events: int, now: int) -> int:
         """Append so many events, all at event time `now` (ms); the log's head."""
+        return self.give(self.make(events, now))
+
+    def give(self, made: Made) -> int:
+        """Append what has been made; the log's head."""
+        return [self._log.append(topic, table) for topic, table in made][-1][0]
+
+    def make(self, events: int, now: int) -> Made:
+        """So many events, all at event time `now` (ms), as tables by topic."""
         asked = round(events * PREDICTED)
         bought = events - 2 * asked
-        last = self._log.append("purchase", self._purchases(bought, now))
+        made = [("purchase", self._purchases(bought, now))]
         if asked:
             traces = [f"trace-{number}" for number in range(self._asked, self._asked + asked)]
             self._asked += asked
@@ -88,13 +100,11 @@ class Producer:
                 for trace in traces
             ]
             known = {"algorithm": ["bench"] * asked, "trace": traces, "record": texts}
-            self._log.append(
-                JOURNAL, self._table(JOURNAL_TOPIC, traces, [f"b:{trace}" for trace in traces], now, known)
-            )
+            made.append((JOURNAL, self._table(JOURNAL_TOPIC, traces, [f"b:{trace}" for trace in traces], now, known)))
             values = {"trace": traces, "value": self._rng.random(asked)}
             ids = [f"o:{trace}" for trace in traces]
-            last = self._log.append("outcome", self._table(self._topics["outcome"], traces, ids, now, values))
-        return last[0]
+            made.append(("outcome", self._table(self._topics["outcome"], traces, ids, now, values)))
+        return made
 
     def close(self) -> None:
         """Close the log."""
@@ -209,10 +219,10 @@ def rated(folder: Path, rate: int, seconds: float) -> dict[str, float]:
             process(settings, own, "--read", stdout=subprocess.PIPE) as reader,
             process(settings, own, "--produce", str(rate), str(seconds + 1), stdout=subprocess.PIPE) as producing,
         ):
-            used, started = burnt(running.pid), time.monotonic()
+            used = burnt(running.pid)
             appended = json.loads(producing.communicate(timeout=seconds + 120)[0])
             until(settings, appended[-1][1], running)
-            share = (burnt(running.pid) - used) / (time.monotonic() - started)
+            share = (burnt(running.pid) - used) / ((time.time_ns() - appended[0][0]) / 1e9)
             reader.send_signal(signal.SIGTERM)
             looks = json.loads(reader.communicate(timeout=60)[0])
     moments, offsets = (np.array(column) for column in zip(*looks, strict=True))
@@ -245,13 +255,15 @@ def quiet(folder: Path, rate: int, seconds: float) -> float:
 def produce(settings: Settings, rate: int, seconds: float) -> list[tuple[int, int]]:
     """Append at a rate in real time; per batch the wall clock (ns) before its append and its last offset."""
     producer, found = Producer(settings), []
-    size, started = rate * BATCH_MS // 1000, time.monotonic()
-    for turn in range(int(seconds * 1000 / BATCH_MS)):
+    size, turns = rate * BATCH_MS // 1000, range(int(seconds * 1000 / BATCH_MS))
+    made = [producer.make(size, START + 1_000 + turn * BATCH_MS) for turn in turns]  # not while the worker is measured
+    started = time.monotonic()
+    for turn in turns:
         wait = started + turn * BATCH_MS / 1000 - time.monotonic()
         if wait > 0:
             time.sleep(wait)
         moment = time.time_ns()
-        found.append((moment, producer.append(size, START + 1_000 + turn * BATCH_MS)))
+        found.append((moment, producer.give(made[turn])))
     return found
 
 

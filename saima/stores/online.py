@@ -17,7 +17,7 @@ import lmdb
 from saima.errors import StoreError
 from saima.events import Position
 from saima.stores.environments import Environment, acquire, explain, lock_writer
-from saima.stores.keys import position_key, prefix_of, stored_key, table_generation_key, unpack, wrap
+from saima.stores.keys import LONGEST, position_key, prefix_of, stored_key, table_generation_key, unpack, wrap
 
 _NUMBER = struct.Struct("<Q")
 
@@ -107,13 +107,17 @@ class LmdbWrite:
         touched = False
         with self._txn.cursor() as cursor:
             for key, value in items:
-                stored, long = stored_key(prefix, key)
+                stored = prefix + key.encode()
+                if value is not None and len(stored) <= LONGEST:
+                    pairs.append((stored, value))
+                    continue
+                stored, _ = stored_key(prefix, key)
                 if value is None:
                     touched |= bool(cursor.putmulti(pairs)[0])
                     pairs = []
                     touched |= self._txn.delete(stored)
                 else:
-                    pairs.append((stored, wrap(key, value) if long else value))
+                    pairs.append((stored, wrap(key, value)))
             touched |= bool(cursor.putmulti(pairs)[0])
         if touched:
             self._touched.add(table)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from saima.streams.schemes import JoinSpec, Label, Row, rows
 
 _LENGTH = struct.Struct("<I")
+_HEADER = json.JSONEncoder(separators=(",", ":"))
 
 Plan = Sequence[Sequence[Row]]
 """Rows by place of the item."""
@@ -44,7 +45,7 @@ class Pending:
             "m": dict(sorted(self.made.items())),
             "c": self.closed,
         }
-        text = json.dumps(header, separators=(",", ":")).encode()
+        text = _HEADER.encode(header).encode()
         return _LENGTH.pack(len(text)) + text + self.record
 
     @classmethod

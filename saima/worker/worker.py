@@ -40,7 +40,7 @@ LOG = logging.getLogger("saima.worker")
 HELD = 256 * 2**20
 """Bytes of outbox beyond which nothing more is read until the tables have taken some."""
 
-BEHIND = 8
+BEHIND = 16
 """Times as many rows as usual that a cycle may read while the log holds more than the cycle before could take."""
 
 ACTIVE, IDLE = 0.002, 0.02
