@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     feature_grants: dict[str, FeatureGrant] = Field(
         {}, description="Callers of the feature service by name; none: this machine reads all, others nothing."
     )
+    linger_ms: int = Field(
+        0, ge=0, le=1000, description="Least ms between two commits of a handful of events; more gather in one."
+    )
     fsync: bool = Field(True, description="Force every commit of the online store to the disk.")
 
     @classmethod

@@ -9,7 +9,7 @@ Arrow batches; a reader process looks at the online store, reads windows, and no
 * `catch_up`: the log is filled, then the worker reads it: events a second by the clock and of the worker's CPU.
 * `rates`: the producer appends at a rate; an event's latency is from the call that appends it to the first look of
   the reader that finds it covered.
-* `idle`: the worker's share of a core at 90 events a second, and without any.
+* `idle`: the worker's share of a core at 90 events a second, and without any; at 90 also where it lingers for 20 ms.
 """
 
 from __future__ import annotations
@@ -143,6 +143,7 @@ def home(folder: Path) -> Settings:
 def variables(settings: Settings) -> dict[str, str]:
     """Environment of the processes of a home."""
     places = {"SAIMA_HOME": str(settings.home), "SAIMA_ALGORITHMS": str(settings.algorithms), "SAIMA_FSYNC": "true"}
+    places["SAIMA_LINGER_MS"] = str(settings.linger_ms)
     return {**os.environ, **places}
 
 
@@ -235,9 +236,9 @@ def rated(folder: Path, rate: int, seconds: float) -> dict[str, float]:
     return {"rate": rate, "reached": reached, "p50_ms": p50, "p99_ms": p99, "max_ms": float(found.max()), "core": share}
 
 
-def quiet(folder: Path, rate: int, seconds: float) -> float:
+def quiet(folder: Path, rate: int, seconds: float, linger_ms: int = 0) -> float:
     """The worker's share of a core while so many events a second come one by one."""
-    settings = home(folder)
+    settings = home(folder).model_copy(update={"linger_ms": linger_ms})
     producer = Producer(settings)
     head = producer.append(1_000, START)
     with worker(settings) as running:
@@ -254,7 +255,8 @@ def quiet(folder: Path, rate: int, seconds: float) -> float:
 
 def produce(settings: Settings, rate: int, seconds: float) -> list[tuple[int, int]]:
     """Append at a rate in real time; per batch the wall clock (ns) before its append and its last offset."""
-    producer, found = Producer(settings), []
+    producer = Producer(settings)
+    found: list[tuple[int, int]] = []
     size, turns = rate * BATCH_MS // 1000, range(int(seconds * 1000 / BATCH_MS))
     made = [producer.make(size, START + 1_000 + turn * BATCH_MS) for turn in turns]  # not while the worker is measured
     started = time.monotonic()
@@ -295,6 +297,7 @@ def measured(events: int = 400_000, seconds: float = 10.0, folder: str = "") -> 
         found: dict[str, Any] = {"catch_up": catch_up(at / "catch_up", events)}
         found["rates"] = {str(rate): rated(at / f"rate{rate}", rate, seconds) for rate in (10_000, 50_000)}
         found["idle"] = {str(rate): quiet(at / f"quiet{rate}", rate, seconds / 2) for rate in (0, 90)}
+        found["idle"]["90, lingering"] = quiet(at / "lingering", 90, seconds / 2, 20)
     stated = [("end to end, everything on: events/s, one shard", found["catch_up"]["per_second"], 200_000, True, "/s")]
     for rate, bound in (("10000", 60), ("50000", 150)):
         name = f"append to visible at {int(rate):,} events/s: p99"

@@ -43,6 +43,9 @@ HELD = 256 * 2**20
 BEHIND = 16
 """Times as many rows as usual that a cycle may read while the log holds more than the cycle before could take."""
 
+FEW = 64
+"""Rows below which a cycle costs what its commit costs: such cycles may linger, so that one commit serves more."""
+
 ACTIVE, IDLE = 0.002, 0.02
 """Seconds between looks at the log while events come, and after a second without any."""
 
@@ -81,6 +84,7 @@ class Worker:
         self.meter = Meter()
         self._clock = clock
         self._most = self._size = rows
+        self._linger = settings.linger_ms / 1000
         self._online = open_online(shard, settings, writer=True)
         self._log = open_log(settings)
         self._tables = open_tables(settings)
@@ -317,8 +321,12 @@ class Worker:
                 self.watch()
                 self.listen()
                 watched = time.monotonic()
-            if self.cycle():
+            begun = time.monotonic()
+            if rows := self.cycle():
                 busy = time.monotonic()
+                left = begun + self._linger - busy
+                if rows < FEW and left > 0:
+                    stop.wait(left)
                 continue
             stop.wait(ACTIVE if time.monotonic() - busy < 1.0 else IDLE)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from saima.stores import open_online
 from saima.worker import Worker
 from saima.worker.report import Reporter
 from saima.worker.status import Meter
@@ -140,3 +142,31 @@ def test_the_meter_reads_rates_and_latencies_of_what_was_committed() -> None:
     assert meter.read(2000)["events_per_second"] == 0.0
     meter.committed(3000, [np.full(30_000, 2999)])
     assert meter.read(3000)["visible_p99_ms"] == 1.0
+
+
+def test_events_that_come_one_by_one_share_a_commit_where_the_worker_lingers(home: Home) -> None:
+    worker, halt = Worker(home.settings.model_copy(update={"linger_ms": 1000})), threading.Event()
+    working = threading.Thread(target=worker.run, args=(halt,))
+    working.start()
+    online = open_online(0, home.settings)
+
+    def commits(position: int) -> int:
+        deadline = time.monotonic() + 60
+        while worker.position < position:
+            assert working.is_alive()
+            assert time.monotonic() < deadline, worker.status()
+            time.sleep(0.01)
+        with online.read() as read:
+            return read.generation("worker")
+
+    try:
+        home.append("viewed", home.view("first", home.B, "s0", 1))
+        before = commits(1)
+        for number in range(12):
+            home.append("viewed", home.view(f"one{number}", home.B, "s0", number))
+        assert commits(13) - before < 12
+    finally:
+        halt.set()
+        working.join()
+        worker.close()
+        online.close()
