@@ -28,7 +28,7 @@ def look(home: Home) -> Agreement:
 
 def test_batch_and_stream_agree_bit_for_bit(home: Home) -> None:
     home.traffic(0, 20)
-    worker = Worker(home.settings, rows=10)
+    worker = Worker(home.settings, rows=2)
     for _ in range(4):
         worker.cycle()
     worker.drain()

@@ -347,12 +347,15 @@ def test_algorithms_that_change_a_shared_source_together_are_ordered_together(ho
 def test_a_document_is_the_declaration_that_it_was_made_of(home: Home) -> None:
     record = "record: {time: {path: at, unit: s}, id: n, ahead: 48h, fields: {item: it}}"
     write_yaml(
-        home, ALGORITHM.replace("seconds: int64}, lateness: 10m}", f"seconds: int64}}, lateness: 10m, {record}}}", 1)
+        home,
+        ALGORITHM.replace("seconds: int64}, lateness: 10m, idle: null}", f"seconds: int64}}, idle: 7m, {record}}}", 1),
     )
     shop = load(home.algorithms / "shop")
     text = json.dumps(document(shop.declaration, shop.digest))
-    assert declaration(json.loads(text)) == shop.declaration
-    assert declaration(json.loads(text)).sources["viewed"].record is not None
+    found = declaration(json.loads(text))
+    assert found == shop.declaration
+    assert found.sources["viewed"].record is not None
+    assert found.sources["viewed"].idle == "7m"
 
 
 SAMPLE = ("in_declare",)

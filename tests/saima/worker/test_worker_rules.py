@@ -150,15 +150,24 @@ def test_a_refused_order_leaves_the_rules_to_whom_they_belong(home: Home) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["[", "[1]", '{"deploy": ["x"]}', '{"deploy": [1]}', '{"in_flight": "x"}', "[" * 20_000, None]
+    "text", ["[", "[1]", '{"deploy": ["x"]}', '{"deploy": [1]}', '{"in_flight": "x"}', "[" * 20_000]
 )
-def test_what_is_no_order_is_refused(home: Home, text: str | None) -> None:
+def test_what_is_no_order_is_refused(home: Home, text: str) -> None:
     home.order(TWICE)
     event = Event("x", RULES, home.appended, 0, "odd", {"order": text})
     home.log.append(RULES, to_table(RULES_TOPIC, [event], home.appended))
     told = home.run()["rules"]
     assert "the order at offset 2 is refused" in told["refused"]
     assert [rule["id"] for rule in told["deployed"]] == ["twice"]
+
+
+def test_an_order_without_text_is_a_dead_letter(home: Home) -> None:
+    home.order(TWICE)
+    event = Event("x", RULES, home.appended, 0, "odd", {"order": None})
+    home.log.append(RULES, to_table(RULES_TOPIC, [event], home.appended))
+    status = home.run()
+    assert status["dead_letters"] == {"missing": 1}
+    assert [rule["id"] for rule in status["rules"]["deployed"]] == ["twice"]
 
 
 def test_conditions_over_values_of_other_types_do_not_hold(home: Home) -> None:
