@@ -10,21 +10,21 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from saima.features.keys import key_expr
 from saima.stores.shards import Share
 from saima.streams.matching.closures import Facts
-from saima.streams.matching.partition import Partition, Rows
+from saima.streams.matching.partition import Group, Partition, Plan, Rows
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Events that may touch a rule: keys as numbers into `names`, types into `types`."""
+    """Events that may touch a rule, key by key; rows: their places in the batch."""
 
-    events: pl.DataFrame
-    names: list[str]
-    slots: list[int]
-    types: list[str]
+    groups: list[Group]
+    rows: NDArray[np.intp]
+    columns: Rows
     without_key: int
 
 
@@ -39,47 +39,53 @@ def relevant(partition: Partition, events: pl.DataFrame, share: Share) -> Chosen
         own = share.mask(keys)
         events, keys = events.filter(own), keys.filter(own)
     without_key = keys.null_count()
-    names_ = keys.drop_nulls().unique()
-    slots = keys.cast(pl.Enum(names_)).to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
-    types_ = events["type"].unique()
-    types = events["type"].cast(pl.Enum(types_)).to_physical().to_numpy()
-    names, known_types = names_.to_list(), types_.to_list()
-    begins = np.array([_begins(partition, name) for name in known_types], dtype=bool)
-    chosen = begins[types] if len(types) else np.zeros(0, dtype=bool)
-    busy = np.array([name in partition.keys for name in names], dtype=bool)
-    wanted = _wanted(partition, known_types)
-    if len(names) and not chosen.all():
-        busy[slots[chosen & (slots >= 0)]] = True
-        later = wanted[types] & busy[np.maximum(slots, 0)]
-        chosen = chosen | later
-    chosen = chosen & (slots >= 0)
-    rows = np.flatnonzero(chosen)
-    rows = rows[np.argsort(slots[rows], kind="stable")]
-    kept = events[rows]
-    return Chosen(kept, names, slots[rows].tolist(), [known_types[i] for i in types[rows].tolist()], without_key)
+    types, type_of = _numbered(events["type"])
+    plans = [partition.plan(name) for name in types]
+    begins = np.array([bool(begun or pruning) for _, begun, pruning in plans], dtype=bool)
+    rows = np.flatnonzero((begins | _wanted(partition, types))[type_of])
+    if without_key:
+        rows = rows[keys.is_not_null().to_numpy()[rows]]
+    names, slots = _numbered(keys if len(rows) == len(keys) else keys[rows])
+    chosen = begins[type_of[rows]]
+    if not chosen.all():
+        busy = np.fromiter(map(partition.keys.__contains__, names), dtype=bool, count=len(names))
+        busy[slots[chosen]] = True
+        chosen |= busy[slots]
+        rows, slots = rows[chosen], slots[chosen]
+    order = np.argsort(slots, kind="stable")
+    rows, slots = rows[order], slots[order]
+    firsts = np.flatnonzero(np.diff(slots, prepend=-1)).tolist()
+    groups = list(zip([names[i] for i in slots[firsts].tolist()], firsts, [*firsts, len(rows)][1:], strict=True))
+    return Chosen(groups, rows, _columns(partition, events, rows, [plans[i] for i in type_of[rows].tolist()]), without_key)
 
 
-def columns_of(partition: Partition, chosen: Chosen) -> tuple[list[str], list[int], Rows]:
-    """Names of keys, each row's place among them, and the rows."""
-    events = chosen.events
+def _columns(partition: Partition, events: pl.DataFrame, rows: NDArray[np.intp], plans: list[Plan]) -> Rows:
     needed = sorted(partition.reads)
     columns: dict[str, list[Any]] = {}
     empty: list[Any] = []
+    kept = events.select("time", "id", "seq")[rows]
 
     def facts(row: int) -> Facts:
         if not columns:
             for name in needed:
                 if name == "type":
-                    columns[name] = chosen.types
+                    columns[name] = [plan[0] for plan in plans]
                 elif name in events.columns:
-                    columns[name] = events[name].to_list()
+                    columns[name] = events[name][rows].to_list()
                 else:
                     columns[name] = empty
             columns[""] = empty
         return {name: values[row] for name, values in columns.items() if values}
 
-    rows = Rows(chosen.types, events["time"].to_list(), events["id"].to_list(), events["seq"].to_list(), facts)
-    return chosen.names, chosen.slots, rows
+    return Rows(plans, kept["time"].to_list(), kept["id"].to_list(), kept["seq"].to_list(), facts)
+
+
+def _numbered(texts: pl.Series) -> tuple[list[str], NDArray[np.integer[Any]]]:
+    """Distinct texts, and each row's place among them."""
+    encoded = texts.cast(pl.String).to_arrow().dictionary_encode()
+    places = encoded.indices.to_numpy(zero_copy_only=False)
+    known = pl.Series(encoded.dictionary).to_list()
+    return known, places.astype(np.int16) if len(known) < 1 << 15 else places  # two bytes sort by counting
 
 
 def _keys(partition: Partition, events: pl.DataFrame) -> pl.Series:
@@ -87,11 +93,6 @@ def _keys(partition: Partition, events: pl.DataFrame) -> pl.Series:
         return events["key"]
     columns = [pl.col(name) if name in events.columns else pl.lit(None, pl.String) for name in partition.fields]
     return events.select(key=key_expr(columns))["key"]
-
-
-def _begins(partition: Partition, name: str) -> bool:
-    starts = partition.starts
-    return bool(starts.by_type.get(name, starts.other) or starts.ordered.get(name, starts.ordered_other))
 
 
 def _wanted(partition: Partition, types: list[str]) -> Any:

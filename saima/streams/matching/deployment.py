@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from saima.streams.matching.errors import Problems
-from saima.streams.matching.keyed import Keyed, deadline
+from saima.streams.matching.keyed import Keyed, deadline, lights
 from saima.streams.matching.ordered import Ordered
 from saima.streams.matching.partition import Partition
 from saima.streams.matching.priority import prune
 from saima.streams.matching.rules import Compiled, RuleSet
-from saima.streams.matching.runs import FOREVER, Run
+from saima.streams.matching.runs import FOREVER, Run, first_record
 from saima.streams.matching.tables import StateTable
 from saima.streams.matching.timers import Timers
 
@@ -80,11 +80,11 @@ def _replace_runs(
     kept: dict[Compiled, None],
 ) -> None:
     light, keyed.light, keyed.count, keyed.until = keyed.light, {}, 0, 0
-    for entries in light.values():
-        for moves, cell, start, _ in entries:
+    for flat in light.values():
+        for moves, cell, _ in lights(flat):
             target = _target(moves.rule.tables[moves.place], successor(moves.rule), counters)
             if target is not None:
-                keyed.place(target, cell, start, timers)
+                keyed.place(target, cell, first_record(cell), timers)
                 kept[target.rule] = None
     for run in keyed.runs():
         assert run.state is not None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from saima.streams.matching.keyed import RECHECK, Keyed, follow
+from saima.streams.matching.keyed import RECHECK, Keyed, follow, lights
 from saima.streams.matching.ordered import Ordered
+from saima.streams.matching.runs import first_record
 from saima.streams.matching.tables import CHOOSE, DIE, FINISH, FORK, MOVE, STAY, Moves
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Heavy:
     def room(self, keyed: Keyed, compiled: Compiled, time: int) -> bool:
         """Whether a rule may have one more partial match of a key; the oldest gives way if the rule says so."""
         keyed.drop_light(time)
-        counts: Counter[Compiled] = Counter(entry[0].rule for entries in keyed.light.values() for entry in entries)
+        counts: Counter[Compiled] = Counter(entry[0].rule for flat in keyed.light.values() for entry in lights(flat))
         counts.update(run.state.rule for run in keyed.runs() if run.state is not None)
         total = keyed.count + keyed.live
         left = self.least_limit - max(counts.values(), default=0)
@@ -124,7 +125,7 @@ class Heavy:
         found: list[Raw],
     ) -> None:
         """Rules whose matches prune others: those with partial matches, then those that the event may begin."""
-        event_type, time = rows.types[row], rows.times[row]
+        event_type, time = rows.plans[row][0], rows.times[row]
         record: Record | None = None
 
         def get_facts() -> Facts:
@@ -155,20 +156,20 @@ class Heavy:
 
     def _drop_oldest(self, keyed: Keyed, compiled: Compiled) -> None:
         """End the partial match of a rule that began first."""
-        lights = [
-            (entry[2][3], name, i)
-            for name, entries in keyed.light.items()
-            for i, entry in enumerate(entries)
-            if entry[0].rule is compiled
+        found = [
+            (first_record(cell)[3], name, i)
+            for name, flat in keyed.light.items()
+            for i, (moves, cell, _) in enumerate(lights(flat))
+            if moves.rule is compiled
         ]
         runs = [run for run in keyed.runs() if run.state is not None and run.state.rule is compiled]
         oldest = min(runs, key=lambda run: (run.start[3], run.serial), default=None)
-        first = min(lights, default=None)
+        first = min(found, default=None)
         if oldest is not None and (first is None or oldest.start[3] < first[0]):
             keyed.end(oldest)
             keyed.compact()
         elif first is not None:
-            del keyed.light[first[1]][first[2]]
+            del keyed.light[first[1]][3 * first[2] : 3 * first[2] + 3]
             if not keyed.light[first[1]]:
                 del keyed.light[first[1]]
             keyed.count -= 1

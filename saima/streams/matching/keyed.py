@@ -8,13 +8,15 @@ from saima.streams.matching.runs import FOREVER, Run
 from saima.streams.matching.tables import END, IGNORE, PASS_END, STOP, TAKE, Moves, StateTable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from saima.streams.matching.closures import Facts
     from saima.streams.matching.ordered import Ordered
     from saima.streams.matching.runs import Cell, Record
     from saima.streams.matching.timers import Timers
 
-Light = tuple[Moves, Any, Any, int]
-"""A partial match in a light state: what the awaited event does, newest cell, first record, deadline."""
+Light = tuple[Moves, Any, int]
+"""A partial match in a light state: what the awaited event does, newest cell, deadline."""
 
 _NOTHING = ("\0",)
 """What a run waits for that only time can end."""
@@ -29,7 +31,8 @@ RECHECK = 64
 class Keyed:
     """Partial matches of one key, by the event types that touch them.
 
-    light: event type -> partial matches that await it alone. waiting: event type -> runs. every: runs that the next
+    light: event type -> partial matches that await it alone, one after the other in a flat list, see `lights`: they are
+    most of what a matcher holds, and a tuple each would cost as much again. waiting: event type -> runs. every: runs that the next
     event touches, whatever its type. ordered: of the rules whose matches prune others. serial: number of the newest run
     or record. count: light ones; live: runs. until: after this time no light one is left. recheck: number of light ones
     and runs from which on the limits are looked at again.
@@ -41,7 +44,7 @@ class Keyed:
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self.light: dict[str, list[Light]] = {}
+        self.light: dict[str, list[Any]] = {}
         self.waiting: dict[str, list[Run]] = {}
         self.every: list[Run] = []
         self.ordered: dict[Any, Ordered] = {}
@@ -63,7 +66,7 @@ class Keyed:
         end = deadline(table, start[1], cell[2][1])
         if table.light:
             assert table.awaits is not None
-            self.light.setdefault(table.awaits[0], []).append((table.awaited(), cell, start, end))
+            self.light.setdefault(table.awaits[0], []).extend((table.awaited(), cell, end))
             self.count += 1
             self.until = max(self.until, end)
             return
@@ -108,8 +111,12 @@ class Keyed:
     def drop_light(self, time: int) -> None:
         """Drop light ones whose time is over."""
         for name in list(self.light):
-            kept = [entry for entry in self.light[name] if entry[3] > time]
-            self.count -= len(self.light[name]) - len(kept)
+            kept: list[Any] = []
+            for entry in lights(self.light[name]):
+                if entry[2] > time:
+                    kept += entry
+                else:
+                    self.count -= 1
             if kept:
                 self.light[name] = kept
             else:
@@ -121,6 +128,12 @@ class Keyed:
         self.waiting.clear()
         self.every.clear()
         self.ordered.clear()
+
+
+def lights(flat: list[Any]) -> Iterator[Light]:
+    """The light partial matches of a flat list."""
+    one = iter(flat)
+    return zip(one, one, one, strict=True)
 
 
 def deadline(table: StateTable, start: int, previous: int) -> int:

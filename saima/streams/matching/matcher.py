@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from operator import itemgetter
 from typing import Any, Literal, Self
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from saima.events import Event
 from saima.features.keys import key_text
 from saima.stores.shards import Share
 from saima.streams.engine import Change
 from saima.streams.matching import state
-from saima.streams.matching.batch import collector_paused, columns_of, relevant
+from saima.streams.matching.batch import collector_paused, relevant
 from saima.streams.matching.deployment import replace
 from saima.streams.matching.matches import Kind, Match, Raw, make_match, to_frame
 from saima.streams.matching.partition import Partition, Rows
@@ -62,37 +63,41 @@ class Matcher:
                 "id": event.id,
             }
 
-        rows = Rows((event.type,), (event.time,), (event.id,), (event.seq,), facts)
         for partition in self.partitions.values():
             key = key_text([facts(0).get(name) for name in partition.fields]) if partition.fields else event.key
             if key is None:
                 self.counters["", "no_key"] += self._share.first
             elif self._share.owns(key):
-                partition.consume((0,), (key,), rows, found)
+                plans = (partition.plan(event.type),)
+                rows = Rows(plans, (event.time,), (event.id,), (event.seq,), facts)
+                partition.consume(((key, 0, 1),), rows, found)
         return [make_match(raw) for raw in found]
 
     def process_batch(self, events: pl.DataFrame) -> pl.DataFrame:
         """Matches that a batch's events complete, in their order; `row` is the index of the event in the batch."""
         with collector_paused():
-            return to_frame(self._match(events))
+            return self._match(events)
 
-    def _match(self, events: pl.DataFrame) -> list[Raw]:
+    def _match(self, events: pl.DataFrame) -> pl.DataFrame:
         found: list[Raw] = []
-        events = events.with_row_index("_row")
-        late = (events["time"] < self.watermark).sum()
-        if late:
-            self.counters["", "late"] += int(late)
-            events = events.filter(pl.col("time") >= self.watermark)
+        causes: list[NDArray[np.integer[Any]]] = []
+        late = (events["time"] < self.watermark).to_numpy()
+        on_time = None
+        if late.any():
+            self.counters["", "late"] += int(late.sum())
+            on_time = np.flatnonzero(~late)
+            events = events[on_time]
         for partition in self.partitions.values():
             chosen = relevant(partition, events, self._share)
             self.counters["", "no_key"] += chosen.without_key
-            names, slots, rows = columns_of(partition, chosen)
-            here: list[Raw] = []
-            partition.consume(slots, names, rows, here)
-            origin = chosen.events["_row"].gather([raw[0] for raw in here]).to_list()
-            found += [(row, *raw[1:]) for row, raw in zip(origin, here, strict=True)]
-        found.sort(key=itemgetter(0))
-        return found
+            before = len(found)
+            partition.consume(chosen.groups, chosen.columns, found)
+            causes.append(chosen.rows[[raw[0] for raw in found[before:]]])
+        if not found:
+            return to_frame(found)
+        rows = np.concatenate(causes)
+        order = np.argsort(rows, kind="stable")
+        return to_frame(found, rows if on_time is None else on_time[rows])[order]
 
     def advance(self, watermark: int) -> list[Match]:
         """Outputs that time causes, now that no event before `watermark` will come."""

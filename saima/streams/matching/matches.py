@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from saima.streams.matching.runs import cells
 
@@ -79,49 +80,53 @@ def emitted(compiled: Compiled, cell: Cell) -> dict[str, Any]:
     return {name: value({}, cell) for name, value in compiled.emits.items()} if compiled.emits else {}
 
 
-def to_frame(found: Sequence[Raw]) -> pl.DataFrame:
-    """Matches as a frame."""
+def to_frame(found: Sequence[Raw], rows: NDArray[np.integer[Any]] | None = None) -> pl.DataFrame:
+    """Matches as a frame; rows: of the batch, that caused them, if others than the loop's."""
     if not found:
         return pl.DataFrame(schema=SCHEMA)
     steps: list[str] = []
     ids: list[str] = []
     starts: list[int] = []
-    counts: list[int] = []
+    ends: list[int] = []
     for one in reversed(found):  # newest first, and turned round as a whole
+        ends.append(len(ids))
         cell: Cell | None = one[5]
-        before = len(ids)
         while cell is not None:
-            record = cell[2]
-            steps.append(cell[1])
+            cell, step, record, _ = cell
+            steps.append(step)
             ids.append(record[0])
-            cell = cell[0]
         starts.append(record[1])
-        counts.append(len(ids) - before)
-    for column in (steps, ids, starts, counts):
+    for column in (steps, ids, starts):
         column.reverse()
-    ends = pa.array([0, *accumulate(counts)], pa.int64())
-    fields = [json.dumps(emitted(one[1], one[5]), sort_keys=True) if one[1].emits else None for one in found]
-    rules = [one[1].rule for one in found]
+    ends.append(len(ids))
+    bounds = len(ids) - np.array(ends[::-1], dtype=np.int64)
+    known = list(dict.fromkeys([one[1] for one in found]))
+    places = {compiled: place for place, compiled in enumerate(known)}
+    compiled = [places[one[1]] for one in found]
+    fields = None
+    if any(one.emits for one in known):
+        fields = [json.dumps(emitted(one[1], one[5]), sort_keys=True) if one[1].emits else None for one in found]
     return pl.DataFrame(
         {
-            "row": [one[0] for one in found],
-            "rule": [rule.id for rule in rules],
-            "version": [rule.version for rule in rules],
+            "row": [one[0] for one in found] if rows is None else rows,
+            "rule": pl.Series([one.rule.id for one in known])[compiled],
+            "version": pl.Series([one.rule.version for one in known])[compiled],
             "key": [one[2] for one in found],
             "kind": [one[3] for one in found],
             "time": [one[4] for one in found],
             "start": starts,
-            "steps": _lists(ends, steps),
-            "ids": _lists(ends, ids),
+            "steps": _lists(bounds, steps),
+            "ids": _lists(bounds, ids),
             "fields": fields,
         },
         schema=SCHEMA,
     )
 
 
-def _lists(ends: pa.Array, texts: list[str]) -> pl.Series:
-    """Lists of texts from all texts and the places where each list ends."""
-    made = pl.from_arrow(pa.LargeListArray.from_arrays(ends, pa.array(texts, pa.large_string())))
+def _lists(bounds: NDArray[np.int64], texts: list[str]) -> pl.Series:
+    """Lists of texts from all texts and the places where each list begins, and where the last one ends."""
+    values = pl.Series(texts, dtype=pl.String).to_arrow(compat_level=pl.CompatLevel.newest())
+    made = pl.from_arrow(pa.LargeListArray.from_arrays(pa.array(bounds), values))
     assert isinstance(made, pl.Series)
     return made
 

@@ -11,13 +11,14 @@ import json
 import struct
 from array import array
 from dataclasses import asdict
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from saima.errors import StoreError
-from saima.streams.matching.keyed import Keyed
+from saima.streams.matching.keyed import Keyed, lights
 from saima.streams.matching.matches import Match
 from saima.streams.matching.ordered import Ordered
-from saima.streams.matching.runs import FOREVER, Cell, Record, Run
+from saima.streams.matching.runs import FOREVER, Cell, Record, Run, first_record
 
 if TYPE_CHECKING:
     from saima.streams.matching.partition import Partition
@@ -91,9 +92,9 @@ def pack(keyed: Keyed, fields: tuple[str, ...]) -> bytes:
     writer = _Writer()
     rules, cell_of, record_of = writer.rules, writer.cell, writer.record
     light: list[int] = []
-    for entries in keyed.light.values():
-        for moves, cell, start, end in entries:
-            light += (rules[moves.rule], moves.place, cell_of(cell), record_of(start), end)
+    for flat in keyed.light.values():
+        for moves, cell, end in lights(flat):
+            light += (rules[moves.rule], moves.place, cell_of(cell), record_of(first_record(cell)), end)
     runs = [writer.run(run) for run in keyed.runs()] if keyed.live else []
     own = len(runs)
     ordered, due = [], []
@@ -119,7 +120,7 @@ def pack(keyed: Keyed, fields: tuple[str, ...]) -> bytes:
         "until": keyed.until,
         "serial": len(known),
         "own": own,
-        "light": [(name, len(entries)) for name, entries in keyed.light.items()],
+        "light": [(name, len(flat) // 3) for name, flat in keyed.light.items()],
         "runs": len(runs),
         "cells": len(writer.cells) // _CELL,
         "rules": [rule.digest for rule in rules],
@@ -191,11 +192,10 @@ def unpack(packed: bytes, partitions: dict[tuple[str, ...], Partition], known: d
         runs.append(run)
     entries = iter(_rows(words[:light], _LIGHT))
     for name, count in body["light"]:
-        found = [next(entries) for _ in range(count)]
-        keyed.light[name] = [
-            (rules[rule].tables[state].awaited(), cells[cell], records[start], base + end)
-            for rule, state, cell, start, end in found
-        ]
+        flat: list[Any] = []
+        for rule, state, cell, _, end in islice(entries, count):
+            flat += (rules[rule].tables[state].awaited(), cells[cell], base + end)
+        keyed.light[name] = flat
         keyed.count += count
     for run in runs[:own]:
         assert run.state is not None

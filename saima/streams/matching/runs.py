@@ -44,6 +44,13 @@ def cells(cell: Cell | None) -> list[Cell]:
     return found
 
 
+def first_record(cell: Cell) -> Record:
+    """The first accepted event."""
+    while cell[0] is not None:
+        cell = cell[0]
+    return cell[2]
+
+
 def count_accepted(cell: Cell | None, step: str) -> int:
     """How many events a step has accepted."""
     count = 0
