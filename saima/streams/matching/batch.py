@@ -56,7 +56,8 @@ def relevant(partition: Partition, events: pl.DataFrame, share: Share) -> Chosen
     rows, slots = rows[order], slots[order]
     firsts = np.flatnonzero(np.diff(slots, prepend=-1)).tolist()
     groups = list(zip([names[i] for i in slots[firsts].tolist()], firsts, [*firsts, len(rows)][1:], strict=True))
-    return Chosen(groups, rows, _columns(partition, events, rows, [plans[i] for i in type_of[rows].tolist()]), without_key)
+    columns = _columns(partition, events, rows, [plans[i] for i in type_of[rows].tolist()])
+    return Chosen(groups, rows, columns, without_key)
 
 
 def _columns(partition: Partition, events: pl.DataFrame, rows: NDArray[np.intp], plans: list[Plan]) -> Rows:

@@ -32,10 +32,10 @@ class Keyed:
     """Partial matches of one key, by the event types that touch them.
 
     light: event type -> partial matches that await it alone, one after the other in a flat list, see `lights`: they are
-    most of what a matcher holds, and a tuple each would cost as much again. waiting: event type -> runs. every: runs that the next
-    event touches, whatever its type. ordered: of the rules whose matches prune others. serial: number of the newest run
-    or record. count: light ones; live: runs. until: after this time no light one is left. recheck: number of light ones
-    and runs from which on the limits are looked at again.
+    most of what a matcher holds, and a tuple each would be one more miss of the cache. waiting: event type -> runs.
+    every: runs that the next event touches, whatever its type. ordered: of the rules whose matches prune others.
+    serial: number of the newest run or record. count: light ones; live: runs. until: after this time no light one is
+    left. recheck: number of light ones and runs from which on the limits are looked at again.
     """
 
     __slots__ = (

@@ -11,7 +11,7 @@ from saima.streams.matching.heavy import Heavy, make_record
 from saima.streams.matching.keyed import Keyed
 from saima.streams.matching.matches import Raw
 from saima.streams.matching.rules import Begun, Compiled, Starts
-from saima.streams.matching.runs import FOREVER, first_record
+from saima.streams.matching.runs import FOREVER, Cell, first_record
 from saima.streams.matching.tables import CHOOSE, FINISH, MOVE
 from saima.streams.matching.timers import KeyTimers, Timers
 
@@ -139,6 +139,7 @@ class Partition(Heavy):
                             keyed.place(moves.target, after, first_record(after), self.timers)
                     if stay:
                         light[event_type] = stay + light.get(event_type, [])
+                accepted: Cell | None = None  # rules whose first steps have one name share it
                 for compiled, moves, guard, follow, follow_type, step, within in begun:
                     if guard is not None:
                         if facts is None:
@@ -152,11 +153,13 @@ class Partition(Heavy):
                         if end > keyed.until:
                             keyed.until = end
                         keyed.count += 1
+                        if accepted is None or accepted[1] != step:
+                            accepted = (None, step, record, 1)
                         waiting = light.get(follow_type)
                         if waiting is None:
-                            light[follow_type] = [follow, (None, step, record, 1), end]
+                            light[follow_type] = [follow, accepted, end]
                         else:
-                            waiting += (follow, (None, step, record, 1), end)
+                            waiting += (follow, accepted, end)
                     else:
                         facts = self.begin(keyed, compiled, moves, rows, row, record, facts, found)
                 if pruning or keyed.ordered:
