@@ -35,9 +35,10 @@ def relevant(partition: Partition, events: pl.DataFrame, share: Share) -> Chosen
     stand together, in their order: keys do not touch each other, and what belongs together stays in the cache.
     """
     keys = _keys(partition, events)
+    place = None
     if not share.alone:
-        own = share.mask(keys)
-        events, keys = events.filter(own), keys.filter(own)
+        place = np.flatnonzero(share.mask(keys).to_numpy())
+        events, keys = events[place], keys[place]
     without_key = keys.null_count()
     types, type_of = _numbered(events["type"])
     plans = [partition.plan(name) for name in types]
@@ -57,7 +58,7 @@ def relevant(partition: Partition, events: pl.DataFrame, share: Share) -> Chosen
     firsts = np.flatnonzero(np.diff(slots, prepend=-1)).tolist()
     groups = list(zip([names[i] for i in slots[firsts].tolist()], firsts, [*firsts, len(rows)][1:], strict=True))
     columns = _columns(partition, events, rows, [plans[i] for i in type_of[rows].tolist()])
-    return Chosen(groups, rows, columns, without_key)
+    return Chosen(groups, rows if place is None else place[rows], columns, without_key)
 
 
 def _columns(partition: Partition, events: pl.DataFrame, rows: NDArray[np.intp], plans: list[Plan]) -> Rows:
