@@ -11,7 +11,6 @@ from saima.events import Topic
 from saima.stores.interfaces import Registry, Tables
 from saima.stores.shards import Share
 from saima.streams.held import Change
-from saima.streams.tiles import RowEngine, TileEngine
 from saima.worker.catalog import Catalog
 from saima.worker.parts import parts
 
@@ -68,6 +67,8 @@ def build(
     found: Catalog, missing: set[str], frames: Mapping[str, pl.LazyFrame], share: Share | None = None
 ) -> list[Change]:
     """Entities of the missing online tables, as the stream would have made them of the same rows; of a share's keys."""
+    from saima.streams.tiles import RowEngine, TileEngine  # its kernels take a second to import
+
     made: list[Change] = []
     for part in parts(found, share or Share()):
         groups = [group for group in part.groups if group.table in missing]

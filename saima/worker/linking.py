@@ -15,10 +15,10 @@ from saima.stores.interfaces import OnlineRead
 from saima.stores.shards import Share
 from saima.streams.held import Change
 from saima.worker.frames import SESSIONS
-from saima.worker.intake import Batch
 
 if TYPE_CHECKING:
     from saima.streams.linking import Linking
+    from saima.worker.intake import Batch
     from saima.worker.linked import Linked
 
 

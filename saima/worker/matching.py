@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -20,8 +20,10 @@ from saima.streams.lateness import BEGINNING
 from saima.streams.matching import SCHEMA, Match, Matcher, RuleError, RuleSet
 from saima.streams.matching.deployed import BOOK, KEY, STATE, load
 from saima.streams.matching.orders import Order, Rulebook
-from saima.worker.intake import Batch
 from saima.worker.ordered import InOrder
+
+if TYPE_CHECKING:
+    from saima.worker.intake import Batch
 
 _NO_ORDER = (ValueError, TypeError, AttributeError, RecursionError)
 """What reading a record that is no order raises."""

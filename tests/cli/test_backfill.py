@@ -113,7 +113,7 @@ def test_a_span_of_time_and_a_request_log_of_ones_own(events: dict[str, pl.DataF
 
 def test_what_cannot_be_written_says_why(home: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     out = str(tmp_path / "found.parquet")
-    assert "there are no event tables under" in str(run("--out", out).exception)
+    assert "there are no event tables of 'till' under" in str(run("--out", out).exception)
     request.getfixturevalue("events")
     assert "has no request between 2001" in str(run("--out", out, "--from", "2001-01-01").exception)
     assert "a bound of 1048576 bytes is too small" in str(run("--out", out, "--memory", "1").exception)

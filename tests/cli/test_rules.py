@@ -18,7 +18,7 @@ from saima.features import load
 from saima.recordings import topics
 from saima.settings import settings
 from saima.stores import open_log, open_registry
-from saima.worker import Worker
+from saima.worker.worker import Worker
 
 ALGORITHM = """
 algorithm: shop

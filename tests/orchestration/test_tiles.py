@@ -19,7 +19,7 @@ from saima.features import load
 from saima.recordings import topics
 from saima.stores import open_log, open_online
 from saima.streams.twin import tiled
-from saima.worker import Worker
+from saima.worker.worker import Worker
 
 if TYPE_CHECKING:
     from tests.orchestration.conftest import Shop

@@ -33,8 +33,8 @@ from saima.stores import open_log, open_online, open_registry, open_tables
 from saima.stores.shards import owner
 from saima.streams.declarations import Order
 from saima.streams.matching.orders import Order as RulesOrder
-from saima.worker import Worker
 from saima.worker.declarationfiles import declared
+from saima.worker.worker import Worker
 
 MINUTE, HOUR = 60_000, 3_600_000
 B = 400_000 * HOUR

@@ -11,9 +11,9 @@ from cli.main import saima
 from saima.errors import StoreError
 from saima.settings import settings
 from saima.stores import open_online
-from saima.worker import Worker
 from saima.worker.catalog import catalog, declared
 from saima.worker.handover import Agreement, compare
+from saima.worker.worker import Worker
 
 Home = Any  # the fixture's class, in conftest.py
 

@@ -16,7 +16,7 @@ from saima.errors import CorruptSegment, PositionError
 from saima.events import JOURNAL
 from saima.stores import open_log, open_online
 from saima.streams.adapters import reason_of
-from saima.worker import Worker
+from saima.worker.worker import Worker
 
 Home = Any  # the fixture's class, in conftest.py
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000

@@ -15,7 +15,7 @@ from saima.features import load
 from saima.features.declaration import Declaration
 from saima.features.extractor import Extractor
 from saima.stores import open_online
-from saima.worker import Worker
+from saima.worker.worker import Worker
 
 MINUTE, HOUR = 60_000, 3_600_000
 B = 400_000 * HOUR

@@ -16,9 +16,9 @@ from saima.features.extractor import Extractor
 from saima.routing.deployment import refresh, write
 from saima.stores import open_online
 from saima.streams.declarations import Book, declaration, document
-from saima.worker import Worker
 from saima.worker.declarationfiles import DeclarationFiles, declared, wanted
 from saima.worker.steps import DEPLOYMENT
+from saima.worker.worker import Worker
 
 from .conftest import ALGORITHM, B
 from .test_worker_kills import finish, stop

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from saima.stores import open_online
-from saima.worker import Worker
 from saima.worker.report import Reporter
 from saima.worker.status import Meter
+from saima.worker.worker import Worker
 
 Home = Any  # the fixture's class, in conftest.py
 

@@ -15,8 +15,8 @@ from saima.streams.matching.deployed import BOOK, STATE
 from saima.streams.matching.matches import Match
 from saima.streams.matching.orders import Order
 from saima.streams.ordering import ORDER
-from saima.worker import Worker
 from saima.worker.matching import HELD
+from saima.worker.worker import Worker
 
 from .conftest import B
 

@@ -11,7 +11,7 @@ import pytest
 from saima.errors import DeclarationError
 from saima.streams.linking import Linker, parse
 from saima.streams.ordering import ORDER
-from saima.worker import Worker
+from saima.worker.worker import Worker
 
 Home = Any  # the fixture's class, in conftest.py
 MINUTE = 60_000

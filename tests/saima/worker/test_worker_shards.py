@@ -13,7 +13,7 @@ from saima.errors import SaimaError, StoreError
 from saima.settings import settings
 from saima.stores import open_online
 from saima.stores.shards import ShardedStore
-from saima.worker import Worker
+from saima.worker.worker import Worker
 
 Home = Any  # the fixture's class, in conftest.py
 

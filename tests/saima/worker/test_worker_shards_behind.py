@@ -15,9 +15,9 @@ from saima.features import load
 from saima.features.extractor import Extractor
 from saima.features.parity import check
 from saima.stores import open_online, open_reader
-from saima.worker import Worker
 from saima.worker.catalog import catalog, declared
 from saima.worker.handover import compare
+from saima.worker.worker import Worker
 
 from .test_worker_declarations import WIDE, changing, write_yaml
 

@@ -12,8 +12,8 @@ import pytest
 from saima.stores import open_online
 from saima.stores.shards import owner
 from saima.streams.matching import Matcher
-from saima.worker import Worker
 from saima.worker.matching import BOOK, HELD, STATE
+from saima.worker.worker import Worker
 
 Home = Any  # the fixture's class, in conftest.py
 MINUTE = 60_000

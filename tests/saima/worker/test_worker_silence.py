@@ -10,8 +10,8 @@ import pytest
 
 from saima.events import SILENCE, SILENCE_TOPIC, Event, to_table
 from saima.stores import open_online
-from saima.worker import Worker
 from saima.worker.silence import MOST
+from saima.worker.worker import Worker
 
 from .conftest import B
 

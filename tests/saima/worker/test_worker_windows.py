@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from saima.features.declaration import Declaration
 from saima.settings import Settings
 from saima.stores import open_online
+from saima.stores.shards import Share
 from saima.streams.aggregation.columns import ColumnTiles
 from saima.streams.aggregation.rows import RowTiles
 from saima.streams.tiles import TileEngine
@@ -88,7 +89,7 @@ def test_stream_and_history_agree_wherever_the_engines_stop(found: Found, data: 
     sizes = data.draw(st.lists(st.sampled_from([1, 3, 60, 150]), min_size=1, max_size=4))
     with TemporaryDirectory() as folder:
         online = open_online(0, Settings(home=Path(folder), fsync=False), writer=True)
-        engines = Engines(KNOWN, online, {})
+        engines = Engines(KNOWN, online, {}, Share(0, 1))
         accepted: dict[str, list[pl.DataFrame]] = {}
         for batch in batches(found, sizes):
             engines.process(batch)
@@ -96,7 +97,7 @@ def test_stream_and_history_agree_wherever_the_engines_stop(found: Found, data: 
                 for table, key, packed in engines.changes():
                     transaction.put_many(table, [(key, packed)])
             if data.draw(st.booleans()):
-                engines = Engines(KNOWN, online, {})
+                engines = Engines(KNOWN, online, {}, Share(0, 1))
             for topic, table in batch.tables.items():
                 accepted.setdefault(topic, []).append(pl.DataFrame(table).filter(~pl.col("late")))
         frames = {topic: pl.concat(parts).lazy() for topic, parts in accepted.items()}
