@@ -1,6 +1,7 @@
 """The meaning of rules as a backtracking program: no automaton, no shared state, one key at a time.
 
-For rules without skip strategies and greedy steps, where no event fits both a ban and the step after it.
+For rules without skip strategies, greedy steps and groups in groups, where no event fits both a ban and the step after
+it and no ban stands right after a group.
 """
 
 from __future__ import annotations
@@ -45,12 +46,30 @@ def chain(
         return
     if element.get("optional") or least(element) == 0:
         yield from chain(rest, events, at, trail, within, end)
-    for taken in repeated(element, events, at, trail, bool(trail)):
+    for taken, again in repeated(element, events, at, trail, bool(trail)):
         if rest and rest[0].get("after") == "not_followed_by":  # as in Flink, it is also watched between repetitions
             between = events[taken[len(trail)] + 1 : taken[-1]]
             if any(fits(rest[0]["where"], event) for event in between):
                 continue
         yield from chain(rest, events, taken[-1] + 1, taken, within, end)
+        if again and "group" in element:
+            for later in awaited(element, events, taken[-1] + 1):
+                for found in chain(rest, events, later, taken, within, end):
+                    if len(found) > len(taken):  # an event that is passed over ends no match
+                        yield found
+
+
+def awaited(group: dict[str, Any], events: list[Any], at: int) -> Iterator[int]:
+    """Places after the events passed over while a group may repeat once more.
+
+    In Flink what follows may begin at each of them, `next` too: the state that awaits the repetition's first step
+    passes over events in place and goes on to what follows (`NFACompiler`, `createGroupPatternState`).
+    """
+    inner, where = group.get("inner") or "relaxed", group["group"][0].get("where")
+    for place in range(at, len(events)):
+        if inner == "strict" or (inner == "relaxed" and fits(where, events[place])):
+            return
+        yield place + 1
 
 
 def banned(
@@ -74,15 +93,17 @@ def banned(
         yield trail
 
 
-def repeated(element: dict[str, Any], events: list[Any], at: int, trail: Trail, follows: bool) -> Iterator[Trail]:
-    """Trails after an element has repeated as often as it may."""
+def repeated(
+    element: dict[str, Any], events: list[Any], at: int, trail: Trail, follows: bool
+) -> Iterator[tuple[Trail, bool]]:
+    """Trails after an element has repeated as often as it may, each with whether it may once more."""
     least_, most = max(least(element), 1), greatest(element)
     inner = {"strict": "next", "relaxed": "followed_by", "any": "followed_by_any"}[element.get("inner") or "relaxed"]
     layer = list(once(element, events, at, trail, element.get("after") if follows else "next", first=True))
     count = 1
     while layer:
         if count >= least_:
-            yield from layer
+            yield from ((taken, most is None or count < most) for taken in layer)
         if most is not None and count >= most:
             return
         layer = [

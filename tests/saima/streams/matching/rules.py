@@ -57,9 +57,10 @@ def groups(draw: st.DrawFn, name: str) -> dict[str, Any]:
         {"name": f"{name}2", "where": draw(conditions), "after": draw(st.sampled_from(["next", "followed_by"]))},
     ]
     group: dict[str, Any] = {"group": inside, "after": draw(st.sampled_from(["next", "followed_by"]))}
-    repeat = draw(st.sampled_from([None, 2, [1, 2]]))
+    repeat = draw(st.sampled_from([None, 2, [1, 2], [1, None]]))
     if repeat is not None:
         group["times"] = repeat
+        group["inner"] = draw(st.sampled_from(["strict", "relaxed", "any"]))
     return group
 
 

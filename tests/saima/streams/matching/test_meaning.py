@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from saima.events import Event
@@ -27,7 +27,38 @@ def check(rule: dict[str, Any], events: list[Event]) -> None:
     assert found == expected
 
 
+AFTER_A_GROUP: dict[str, Any] = {
+    "id": "rule",
+    "pattern": [
+        {"name": "s0", "where": ["==", "type", "a"], "optional": True},
+        {
+            "group": [
+                {"name": "g1", "where": ["==", "type", "a"]},
+                {"name": "g2", "where": ["==", "type", "a"], "after": "next"},
+            ],
+            "after": "next",
+            "times": [1, 2],
+        },
+        {
+            "name": "s2",
+            "where": ["==", "type", "a"],
+            "after": "next",
+            "times": [1, None],
+            "inner": "strict",
+            "until": [">", "price", 2],
+            "optional": True,
+        },
+    ],
+}
+"""A match of it comes twice: the group repeats after an event between, or the loop takes what comes after it."""
+
+WORD = [
+    Event("k", name, i, i, f"e{i}", {"name": name, "price": 0, "t": i, "id": f"e{i}"}) for i, name in enumerate("aadaa")
+]
+
+
 @SAMPLE
+@example(AFTER_A_GROUP, WORD)
 @given(rules(), streams())
 def test_as_the_naive_program(rule: dict[str, Any], events: list[Event]) -> None:
     check(rule, events)

@@ -24,6 +24,8 @@ def step(name: str, letters: str, after: str = "", **more: Any) -> dict[str, Any
     return {"name": name, "where": where, **({"after": after} if after else {}), **more}
 
 
+PAIR: dict[str, Any] = {"group": [step("a", "a"), step("b", "b", "next")], "after": "next"}
+
 CASES: list[tuple[str, dict[str, Any], str, list[dict[str, Any]], str]] = [
     ("any, none", {"to": "none"}, "a1 b1 a2 b2", [step("a", "a"), step("b", "b", "followed_by_any")], "a1b1 a1b2 a2b2"),
     ("any, next", {"to": "next"}, "a1 b1 a2 b2", [step("a", "a"), step("b", "b", "followed_by_any")], "a1b1 a2b2"),
@@ -215,6 +217,41 @@ CASES: list[tuple[str, dict[str, Any], str, list[dict[str, Any]], str]] = [
         "a1 b1 d",
         [{"group": [step("a", "a"), step("b", "b", "followed_by")], "times": [1, None]}, step("d", "d", "followed_by")],
         "a1b1d",
+    ),
+    (
+        "a group that may repeat: what follows at once is awaited as long as the repetition",
+        {"to": "none"},
+        "c a1 b1 x d",
+        [step("c", "c"), {**PAIR, "times": [1, 2]}, step("d", "d", "next")],
+        "ca1b1d",
+    ),
+    (
+        "a group that may not repeat after an event between",
+        {"to": "none"},
+        "c a1 b1 x d",
+        [step("c", "c"), {**PAIR, "times": [1, 2], "inner": "strict"}, step("d", "d", "next")],
+        "",
+    ),
+    (
+        "a group that has repeated as often as it may",
+        {"to": "none"},
+        "c a1 b1 a2 b2 x d",
+        [step("c", "c"), {**PAIR, "times": [1, 2]}, step("d", "d", "next")],
+        "",
+    ),
+    (
+        "a group that may repeat: a match for each event at which its end may have been passed",
+        {"to": "none"},
+        "c a1 b1 x d",
+        [step("c", "c"), {**PAIR, "times": [1, None]}, step("d", "d", "followed_by")],
+        "ca1b1d ca1b1d",
+    ),
+    (
+        "a group that repeats and a loop after it with the same events",
+        {"to": "none"},
+        "c ab1 ab2 x ab3 ab4",
+        [step("c", "c"), {**PAIR, "times": [1, 2]}, step("d", "a", "next", **STRICT, optional=True)],
+        "cab1ab2 cab1ab2ab3 cab1ab2ab3ab4 cab1ab2ab3ab4",
     ),
 ]
 
