@@ -40,6 +40,15 @@ MINUTE, HOUR = 60_000, 3_600_000
 B = 400_000 * HOUR
 """Where the small history ends and the stream begins."""
 
+TWICE = {
+    "id": "twice", "version": 1, "key": "shop", "on": ["viewed"], "within_ms": 20 * MINUTE,
+    "pattern": [
+        {"name": "first", "where": ["==", "type", "viewed"]},
+        {"name": "again", "after": "followed_by", "where": [">", "seconds", ["last", "first.seconds"]]},
+    ],
+}  # fmt: skip
+"""A rule: a view that is followed by a longer one of the same shop."""
+
 ALGORITHM = """
 algorithm: shop
 sources:

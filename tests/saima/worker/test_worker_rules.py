@@ -18,18 +18,11 @@ from saima.streams.ordering import ORDER
 from saima.worker.matching import HELD
 from saima.worker.worker import Worker
 
-from .conftest import B
+from .conftest import TWICE, B
 
 Home = Any  # the fixture's class, in conftest.py
 MINUTE = 60_000
 
-TWICE = {
-    "id": "twice", "version": 1, "key": "shop", "on": ["viewed"], "within_ms": 20 * MINUTE,
-    "pattern": [
-        {"name": "first", "where": ["==", "type", "viewed"]},
-        {"name": "again", "after": "followed_by", "where": [">", "seconds", ["last", "first.seconds"]]},
-    ],
-}  # fmt: skip
 UNPAID = {
     "id": "unpaid", "version": 1, "key": "shop", "on": ["viewed", "paid"], "within_ms": 15 * MINUTE,
     "pattern": [

@@ -15,16 +15,11 @@ from saima.streams.matching import Matcher
 from saima.worker.matching import BOOK, HELD, STATE
 from saima.worker.worker import Worker
 
+from .conftest import TWICE
+
 Home = Any  # the fixture's class, in conftest.py
 MINUTE = 60_000
 
-TWICE = {
-    "id": "twice", "version": 1, "key": "shop", "on": ["viewed"], "within_ms": 20 * MINUTE,
-    "pattern": [
-        {"name": "first", "where": ["==", "type", "viewed"]},
-        {"name": "again", "after": "followed_by", "where": [">", "seconds", ["last", "first.seconds"]]},
-    ],
-}  # fmt: skip
 UNPAID = {
     "id": "unpaid", "version": 1, "key": ["shop", "item"], "on": ["viewed", "paid"], "within_ms": 15 * MINUTE,
     "pattern": [
