@@ -127,7 +127,7 @@ class Reconciler:
     def _act(self, algorithm: str, lineage: str) -> None:
         wanted = self.desired.lineage(algorithm, lineage).wanted
         group = [slot for slot in self.slots if slot.key[:2] == (algorithm, lineage)]
-        for _ in group:
+        for _ in list(group):
             versions = [Version(s.publication, s.state, s.publication in wanted) for s in group]
             action = next_action(versions, self._mode)
             if action.action == "none":
@@ -138,7 +138,7 @@ class Reconciler:
                 slot.state = "loading"
                 self._loader.submit(self._fill, slot)
             elif wanted and self._mode == "availability" and slot in self.table.routed():
-                return  # it answers until something else can
+                group.remove(slot)  # it answers until something else can, which has to be loaded for that
             else:
                 slot.drain()
 
