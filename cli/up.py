@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import signal
 import threading
 import time
@@ -20,6 +21,7 @@ from cli.terminal import line, render
 from cli.traffic import load_traffic
 from cli.view import View, errors_by_arm, look
 from saima.settings import settings
+from saima.signals import ending
 
 _DAY = 86_400_000
 
@@ -129,16 +131,13 @@ class Meter:
 @contextlib.contextmanager
 def interruptible() -> Iterator[threading.Event]:
     """An event that the first Ctrl-C or SIGTERM sets; the second one interrupts at once."""
-    stop = threading.Event()
+    seen = itertools.count()
 
     def handle(_number: int, _frame: Any) -> None:
-        if stop.is_set():
+        if next(seen):
             raise KeyboardInterrupt
-        stop.set()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with ending() as stop:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, handle)
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
-import signal
 import sys
 import threading
 from collections.abc import Sequence
 
 from saima.errors import CorruptSegment, DeclarationError, SaimaError, StoreError
 from saima.settings import Settings
+from saima.signals import ending
 from saima.worker.worker import Worker
 
 LOG = logging.getLogger("saima.worker")
@@ -38,9 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(settings: Settings, shard: int, rows: int = 4_000, drain_seconds: float = 1.0) -> int:
     """Run a shard with its signals handled; the exit code."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    with ending() as stop:
+        return live(settings, stop, shard, rows, drain_seconds)
+
+
+def live(settings: Settings, stop: threading.Event, shard: int, rows: int, drain_seconds: float) -> int:
+    """Run a shard until `stop` is set; the exit code."""
     try:
         worker = Worker(settings, shard, rows=rows, drain_seconds=drain_seconds)
     except DeclarationError as error:
