@@ -10,39 +10,28 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import pyarrow as pa
-
 from saima.errors import SaimaError, StoreError
-from saima.events import DECLARATIONS
 from saima.settings import Settings
 from saima.stores import open_log, open_online, open_registry, open_tables
 from saima.stores.shards import Share, former
-from saima.streams.matching.orders import give, wanted
-from saima.worker import ledger, letters
+from saima.worker import ledger
 from saima.worker.accepted import Accepted, Stopped
 from saima.worker.catalog import Catalog
 from saima.worker.commits import Committer
-from saima.worker.declared import KEY, Declared, until_order
+from saima.worker.cycle import Cycle
+from saima.worker.declared import KEY, Declared
 from saima.worker.drainer import Drainer
 from saima.worker.engines import Engines
 from saima.worker.frames import sinks
 from saima.worker.history import build, history_ends
-from saima.worker.intake import Batch
 from saima.worker.readers import Readers
-from saima.worker.rulefiles import RuleFiles
-from saima.worker.silence import Listening
 from saima.worker.status import Meter, counts, watermarks
 from saima.worker.steps import step
 from saima.worker.swap import Swap
 from saima.worker.teller import Teller
+from saima.worker.watch import Watch
 
 LOG = logging.getLogger("saima.worker")
-HELD = 256 * 2**20
-"""Bytes of outbox beyond which nothing more is read until the tables have taken some."""
-
-BEHIND = 16
-"""Times as many rows as usual that a cycle may read while the log holds more than the cycle before could take."""
-
 FEW = 64
 """Rows below which a cycle costs what its commit costs: such cycles may linger, so that one commit serves more."""
 
@@ -83,7 +72,6 @@ class Worker:
         self.state = "starting"
         self.meter = Meter()
         self._clock = clock
-        self._most = self._size = rows
         self._linger = settings.linger_ms / 1000
         self._online = open_online(shard, settings, writer=True)
         self._log = open_log(settings)
@@ -99,9 +87,6 @@ class Worker:
         except SaimaError:
             self.close()
             raise
-        self._folder = settings.algorithms
-        self._listening = Listening(self.name, self.catalog.idle)
-        self._files = RuleFiles(self._folder, self.catalog.fields)
         self._readers = Readers(self._registry)
         self._ready = False
         address = os.environ.get("SAIMA_DAGSTER_URL", "")
@@ -124,6 +109,9 @@ class Worker:
         self._swap = Swap(
             self.declared, self._commits, self._engines, outward, self._registry, self._events, share, self.drain
         )
+        self._watch = Watch(self.name, share, settings.algorithms, self._log, self.declared, self._engines, clock)
+        doing = (self._commits, self._engines, self._swap, self._drainer, self._watch, self.meter)
+        self._cycle = Cycle(self.name, share, self._log, *doing, rows, clock)
 
     @property
     def catalog(self) -> Catalog:
@@ -196,58 +184,18 @@ class Worker:
         """Read, compute and commit one micro-batch, and clear what has been drained; the rows read."""
         if not self._ready:
             self.bootstrap()
-        self._swap.settle()
-        is_full = self._commits.size + self._swap.held > HELD
-        segments = until_order([] if is_full else self._log.read({0: self.position}, self._size))
-        if not segments:
-            self._commits.clear(self._drainer.take())
-            return 0
-        step("after_read")
-        if segments[0].topic == DECLARATIONS:
-            rows = self._swap.carry_out(segments[0])
-            self._files = RuleFiles(self._folder, self.catalog.fields)
-            self._listening = Listening(self.name, self.catalog.idle)
-            return rows
-        batch = self._engines.intake.admit(segments)
-        if self._share.first:
-            letters.post(self._log, self.name, batch.refused, self._clock())
-        step("after_refused")
-        outputs = self._engines.process(batch)
-        step("after_compute")
-        self._commit(batch, outputs)
-        self._swap.keep(batch.tables)
-        step("after_commit")
-        now = self._clock()
-        self.meter.committed(now, batch.appended)
-        self._listening.hear(batch.tables, batch.silences, now)
-        # Behind, a cycle takes more: what it costs once is then shared by more rows.
-        self._size = min(2 * self._size, BEHIND * self._most) if batch.rows >= self._size else self._most
-        return batch.rows
+        return self._cycle.run()
 
     def watch(self) -> int:
         """Order what the algorithms' files say, where it is not what is deployed; the number of orders.
 
         The first of several shards does it for all.
         """
-        if not self._share.first:
-            return 0
-        given = self.declared.watch(self.position, self._clock())
-        files = self._files.look()
-        if files is None:
-            return given
-        matching = self._engines.matching
-        orders = wanted(files, matching.matcher.rules, matching.book)
-        if orders:
-            give(self._log, orders, self._clock())
-        return given + len(orders)
+        return self._watch.order(self.position)
 
     def listen(self) -> int:
         """Record the silence of topics where rules or sessions wait for it; the number of records."""
-        now = self._clock()
-        silent = self._listening.look(now, self._engines.waits) if self._ready else {}
-        if silent:
-            self._listening.give(self._log, silent, self.position, now)
-        return len(silent)
+        return self._watch.listen(self.position) if self._ready else 0
 
     def drain(self) -> int:
         """Append the outbox to the tables now and clear it; the rows appended."""
@@ -271,7 +219,7 @@ class Worker:
             "dead_letters": dict(self._commits.ledger.reasons),
             **counts(self._commits.ledger.counts, self._engines.counters),
             **self._engines.told,
-            "wrong_rules": self._files.errors,
+            "wrong_rules": self._watch.errors,
             "unread": self._readers.unread(self.catalog, self._clock()),
             **self._swap.status(),
             **self.meter.read(self._clock()),
@@ -356,18 +304,3 @@ class Worker:
         self._commits.ledger.built = dict(sorted(wanted.items()))
         self._commits.build([*changes, (ledger.TABLE, KEY, self.declared.book.pack())], missing, stale)
         LOG.info("built %d entities of %d tables out of the event tables", len(changes), len(missing))
-
-    def _commit(self, batch: Batch, outputs: Mapping[str, pa.Table]) -> None:
-        """State, position and outbox of a cycle, at once."""
-        changes, book = self._engines.changes(), self._commits.ledger
-        book.follow(self._engines.intake.clocks)
-        if self._share.first:  # every shard sees all rows
-            book.count(
-                rows=batch.rows,
-                late=batch.late,
-                duplicates=batch.duplicates,
-                refused=len(batch.refused),
-                forgotten=self._engines.intake.seen.forgotten,
-            )
-            book.count_reasons(batch.reasons)
-        self._commits.commit(batch.last, changes, outputs, self._drainer.take())

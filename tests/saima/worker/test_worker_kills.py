@@ -34,7 +34,7 @@ def position(home: Home) -> int:
 
 
 def finish(home: Home) -> None:
-    """Run until the head of the log is covered, dead letters included, then stop cleanly."""
+    """Run until the head of the log is covered, dead letters included, and all is built; then stop cleanly."""
     process = home.start()
     deadline = time.monotonic() + TIMEOUT
     try:
@@ -42,8 +42,8 @@ def finish(home: Home) -> None:
             assert time.monotonic() < deadline, "the worker does not reach the head of the log"
             assert process.poll() is None, process.stderr.read()
             status = home.registry.statuses("worker/").get("worker/0", {})
-            head = home.log.head()[0]
-            if status.get("pid") == process.pid and status["state"] == "running" and position(home) == head:
+            runs = status.get("pid") == process.pid and status["state"] == "running" and not status["warming"]
+            if runs and status["position"]["0"] == home.log.head()[0]:
                 break
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
