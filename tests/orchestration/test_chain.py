@@ -204,9 +204,10 @@ def test_old_trainings_go(shop: Shop) -> None:
 
 @pytest.mark.full
 def test_the_full_validation_agrees_with_the_gate(shop: Shop) -> None:
-    """Great Expectations, on the same suite; and parity says that nothing has been journalled."""
+    """Great Expectations, on the same suite; parity and hand-over say that nothing has been journalled or streamed."""
     result = shop.run("shop_validation", {"saima/nice": "0"})
     assert {each.check_name: each.passed for each in result.get_asset_check_evaluations()} == {
         "validation_samples": True,
         "parity": True,
+        "handover": True,
     }

@@ -36,10 +36,10 @@ def chain(
     if after == "not_next":
         last = trail[-1] + 1
         if last < len(events) and not fits(element["where"], events[last]):
-            if rest:
-                yield from chain(rest, events, at, trail, within, end)
-            elif in_time((*trail, last), events, within):
-                yield trail
+            decided = in_time((*trail, last), events, within)  # by an event after the time is over nothing is
+            for found in chain(rest, events, at, trail, within, end):
+                if decided or len(found) > len(trail):
+                    yield found
         return
     if after == "not_followed_by":
         yield from banned(element, rest, events, trail, within, end)

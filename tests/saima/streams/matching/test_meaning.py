@@ -56,9 +56,23 @@ WORD = [
     Event("k", name, i, i, f"e{i}", {"name": name, "price": 0, "t": i, "id": f"e{i}"}) for i, name in enumerate("aadaa")
 ]
 
+TOO_LATE = {
+    "id": "rule",
+    "within_ms": 2,
+    "pattern": [
+        {"name": "s0", "where": ["==", "type", "a"]},
+        {"name": "n1", "after": "not_next", "where": ["==", "type", "x"]},
+        {"name": "n2", "after": "not_followed_by", "where": ["==", "type", "x"]},
+    ],
+}
+"""What comes next comes when the time is over: whether it was the banned one is never decided."""
+
+LATE = [Event("k", "a", t, n, f"e{n}", {"name": "a", "price": 0, "t": t, "id": f"e{n}"}) for n, t in enumerate((0, 2))]
+
 
 @SAMPLE
 @example(AFTER_A_GROUP, WORD)
+@example(TOO_LATE, LATE)
 @given(rules(), streams())
 def test_as_the_naive_program(rule: dict[str, Any], events: list[Event]) -> None:
     check(rule, events)
