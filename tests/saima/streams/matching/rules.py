@@ -78,9 +78,10 @@ def rules(draw: st.DrawFn, *, bans: bool = True, grouped: bool = True) -> dict[s
             pattern.append(draw(accepting(f"s{i}", False)))
     if any(step.get("after") in ("not_next", "not_followed_by") for step in pattern):
         pattern[-1].pop("optional", None)  # a rule that may end where a ban stands ends there at once
-    if pattern[-1].get("after") == "not_followed_by" and isinstance(pattern[-2].get("times"), list):
-        for name in ("times", "inner", "until"):  # a loop before a ban at the end waits for one more event, as in Flink
-            pattern[-2].pop(name, None)
+    ends = next(step for step in reversed(pattern) if step.get("after") != "not_followed_by")
+    if ends is not pattern[-1] and isinstance(ends.get("times"), list):
+        for name in ("times", "inner", "until"):  # a loop before bans at the end waits for one more event, as in Flink
+            ends.pop(name, None)
     rule: dict[str, Any] = {"id": "rule", "pattern": pattern}
     if pattern[-1].get("after") == "not_followed_by" or draw(st.booleans()):
         rule["within_ms"] = draw(st.integers(2, 12))
