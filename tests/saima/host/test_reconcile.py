@@ -74,7 +74,7 @@ class Slow:
 
     def finish_one(self) -> None:
         """End the load that is under way, if one is."""
-        under_way = [slot for slot in self.reconciler.slots if slot.state == "loading"][:1]
+        under_way = [slot for slot in self.reconciler.slots if slot.state == "loading"]
         if under_way:
             self.gate.release()
             eventually(lambda: any(slot.state != "loading" for slot in under_way))
@@ -84,7 +84,7 @@ class Slow:
         self.open = True
         self.gate.release(100)
         self.reconciler.step()
-        eventually(lambda: not self.reconciler.step() and self.reconciler.settled, 5)
+        eventually(lambda: not self.reconciler.step() and self.reconciler.settled)
 
 
 def newer(slow: Slow) -> None:
