@@ -21,7 +21,7 @@ from cli.terminal import line, render
 from cli.traffic import load_traffic
 from cli.view import View, errors_by_arm, look
 from saima.settings import settings
-from saima.signals import ending
+from saima.signals import ENDS, ending
 
 _DAY = 86_400_000
 
@@ -138,6 +138,6 @@ def interruptible() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
 
     with ending() as stop:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ENDS:
             signal.signal(number, handle)
         yield stop

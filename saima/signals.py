@@ -8,25 +8,27 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+ENDS = (signal.SIGTERM, signal.SIGINT)
+"""Signals that ask for the end."""
+
 
 @contextmanager
-def ending(*numbers: signal.Signals) -> Iterator[threading.Event]:
-    """An event that any of the signals sets, SIGTERM and SIGINT unless others are named; for the main thread only.
+def ending() -> Iterator[threading.Event]:
+    """An event that the first of ENDS sets; for the main thread only.
 
     A thread sets it. A handler would run between two steps of the main thread, perhaps of its own `event.wait()`, which
     then holds the lock that `event.set()` waits for, for ever.
     """
     stop = threading.Event()
-    chosen = numbers or (signal.SIGTERM, signal.SIGINT)
     reader, writer = socket.socketpair()
     writer.setblocking(False)
 
     def watch() -> None:
-        while (told := reader.recv(1)) and told[0] not in chosen:
+        while (told := reader.recv(1)) and told[0] not in ENDS:
             pass
         stop.set()
 
-    before = {number: signal.signal(number, lambda *_: None) for number in chosen}
+    before = {number: signal.signal(number, lambda *_: None) for number in ENDS}
     awake = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     watcher = threading.Thread(target=watch, name="signals", daemon=True)
     watcher.start()

@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from saima.signals import ending
+from saima.signals import ENDS, ending
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", ENDS)
 def test_a_signal_sets_the_event_and_the_handlers_come_back(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with ending() as stop:
@@ -24,12 +24,13 @@ def test_a_signal_sets_the_event_and_the_handlers_come_back(number: signal.Signa
 
 
 def test_another_signal_does_not() -> None:
-    with ending(signal.SIGTERM) as stop:
-        before = signal.signal(signal.SIGUSR1, lambda *_: None)
-        os.kill(os.getpid(), signal.SIGUSR1)
-        time.sleep(0.05)
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        with ending() as stop:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            assert not stop.wait(0.2)
+    finally:
         signal.signal(signal.SIGUSR1, before)
-        assert not stop.is_set()
 
 
 def test_no_moment_of_a_waiting_loop_is_a_bad_one() -> None:

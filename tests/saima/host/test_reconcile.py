@@ -14,7 +14,8 @@ from saima.host.reconcile import Reconciler
 from saima.host.table import RoutingTable
 from saima.routing.deployment import AlgorithmState, Deployment, LineageState
 from saima.stores.interfaces import BundleRow, DeploymentRow
-from tests.saima.host.conftest import Doubling, eventually, loaded
+
+from .conftest import Doubling, eventually, loaded
 
 
 class Documents:
