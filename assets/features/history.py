@@ -109,4 +109,5 @@ def rows_of(
     if label is None or label.exposure is None or "item" not in label.join:
         return rows
     shown = [outcomes(declaration, topic, events[topic]) for topic in (label.exposure, label.source)]
-    return rows.join(pl.concat([each.select("trace", "item") for each in shown]), on=["trace", "item"], how="semi")
+    kept = pl.concat([each.select("trace", "item") for each in shown])
+    return rows.join(kept, on=["trace", "item"], how="semi", maintain_order="left")

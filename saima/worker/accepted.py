@@ -81,7 +81,7 @@ def accepted(
         if known is None:
             frames[topic] = rows.lazy()
             continue
-        fresh = rows.lazy().join(known.select("offset"), on="offset", how="anti")
+        fresh = rows.lazy().join(known.select("offset"), on="offset", how="anti", maintain_order="left")
         frames[topic] = pl.concat([known, fresh], how="diagonal_relaxed")
     return frames
 
