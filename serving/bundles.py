@@ -30,6 +30,7 @@ from saima.learning.trainers import trainer
 from saima.settings import ROOT, Settings
 from saima.settings import settings as process_settings
 from saima.stores.interfaces import BundleRow, Registry
+from serving.composition import check_calls
 from serving.staging import stage_golden, stage_sources
 
 if TYPE_CHECKING:
@@ -92,9 +93,11 @@ def build(
     `algorithm.plan.input_schema()`; None: one row without any reading), answered here under each of `parameters` and
     again by every host before it routes; warm_up: request bodies; trained_at: wall clock, ms. The same bundle again
     returns the publication that it has.
-    Raises BundleError if the models or the golden rows do not fit the declaration.
+    Raises BundleError if the models or the golden rows do not fit the declaration, or algorithms call each other in a
+    circle.
     """
     chosen = settings or process_settings()
+    check_calls(algorithm)
     for name in models:
         if name not in algorithm.declaration.models:
             raise BundleError(f"algorithm '{algorithm.name}' declares no model '{name}'")
@@ -124,6 +127,7 @@ def build(
             golden=answers,
             warm_up=[dict(body) for body in warm_up],
             lane=lane,
+            calls=algorithm.declaration.calls,
             evaluation=dict(evaluation or {}),
         ).sealed()
         (stage / MANIFEST).write_text(manifest.model_dump_json(indent=1))

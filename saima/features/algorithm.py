@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from saima.errors import DeclarationError, Place, SaimaError, suggest
@@ -17,6 +15,7 @@ from saima.features.compiler import FeatureError, compile_plan
 from saima.features.declaration import Declaration
 from saima.features.operators import OPERATORS, operators_of
 from saima.features.origins import Origins, read_declaration
+from saima.modules import module_of
 from saima.settings import settings
 
 if TYPE_CHECKING:
@@ -115,12 +114,8 @@ def _own_operators(directory: Path, digest: str) -> dict[str, Operator]:
     """Operators of the algorithm's `operators.py`, in a module of their own per digest."""
     file = directory / "operators.py"
     shown = f"algorithms/{directory.name}/operators.py"
-    spec = importlib.util.spec_from_file_location(f"saima_algorithm_{directory.name}_{digest[:12]}_operators", file)
-    if spec is None or spec.loader is None:
-        raise DeclarationError(f"'{shown}' cannot be imported", Place(shown, 1, 1))
-    module: ModuleType = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        module = module_of(f"saima_algorithm_{directory.name}_{digest[:12]}_operators", file)
     except SyntaxError as error:
         raise DeclarationError(f"not Python: {error.msg}", Place(shown, error.lineno or 1, error.offset or 1)) from None
     except (ImportError, TypeError, NameError, AttributeError, ValueError) as error:

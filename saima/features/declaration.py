@@ -227,6 +227,7 @@ class Declaration(Strict):
     models: dict[Name, Model] = {}
     parameters: dict[Name, Parameter] = {}
     fuse: Fuse | None = None
+    calls: list[Name] = Field([], description="Algorithms that own pre- and postprocessing may ask; no circles.")
     label: Label | None = None
     journal: Journal = Journal()
     lineages: dict[Name, Lineage] = {}

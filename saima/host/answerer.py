@@ -13,16 +13,21 @@ from typing import Any
 from saima.errors import RequestError, SaimaError
 from saima.host import decide
 from saima.host.breaker import Breaker
+from saima.host.channel import Call, LiveChannel, Send
+from saima.host.deadline import left
 from saima.host.drain import pack
 from saima.host.journal import encode, keep
 from saima.host.lane import Expired, Full, Lane, Ticket
-from saima.host.lease import Slot
+from saima.host.lease import Loaded, Slot
 from saima.host.meter import Meter
+from saima.host.recorded import Answered
 from saima.host.request import Ask, envelope
 from saima.host.spool import Spool
 from saima.host.table import Route, RoutingTable
 
 LOG = logging.getLogger("saima.host")
+MAX_SECONDS = 60.0
+"""Most that an algorithm waits for another where nothing else bounds it."""
 _SHADOW_QUEUE = 64
 _SHADOW_SECONDS = 5.0
 _LOOKED = 0.01
@@ -102,11 +107,8 @@ class Answerer:
         route, routed, slot, degraded = self._choose(ask)
         try:
             slot.loaded.checker.check(ask)
-            parameters = {**slot.loaded.parameters, **routed.parameters}
-            result = self._compute(route, slot, ask, parameters, time_)
-            result.degraded.extend(degraded)
-            answer = decide.answer_of(ask, slot, self.table.epoch, routed, parameters, result, time_)
-            record = self._record(ask, slot, answer, routed, result)
+            made = self._compute(route, slot, ask, routed, degraded, time_)
+            record = self._record(ask, slot, routed, made)
             if not ticket.commit():
                 self._meter.count("abandoned")
                 return None
@@ -119,13 +121,40 @@ class Answerer:
             raise
         finally:
             slot.release()
-        if result.degraded:
-            self._meter.degraded(ask.algorithm, result.degraded)
-        seconds = {**result.seconds, "total": perf_counter() - started}
+        if made.answer["degraded"]:
+            self._meter.degraded(ask.algorithm, made.answer["degraded"])
+        seconds = {**made.result.seconds, "total": perf_counter() - started}
         self._meter.answered(ask.algorithm, slot.lineage, slot.publication, seconds)
         if route.state.shadow in route.slots and route.state.shadow != slot.lineage:
             self._cast_shadow(ask, route.slots[route.state.shadow or ""], routed, time_)
-        return answer
+        return made.answer
+
+    def _send(self, ask: Ask, callers: tuple[str, ...]) -> Call:
+        """Ask for another algorithm's pre- or postprocessing, within what its request has left."""
+        self._route(ask.algorithm)
+        lane = self.lanes[ask.algorithm]
+        seconds = left(time.monotonic(), MAX_SECONDS)
+
+        def body(ticket: Ticket) -> dict[str, Any] | None:
+            answer = self._called(ask, callers)
+            return answer if ticket.commit() else None
+
+        return _Waiting(self, lane, lane.submit(body, seconds))
+
+    def _send_now(self, ask: Ask, callers: tuple[str, ...]) -> Call:
+        """The same on the calling thread: a shadow takes no place in a lane from a request that somebody waits for."""
+        return Answered(self._called(ask, callers, self._send_now))
+
+    def _called(self, ask: Ask, callers: tuple[str, ...], send: Send | None = None) -> dict[str, Any]:
+        """The answer for another algorithm: it is part of that one's record, and has none of its own."""
+        route, routed, slot, degraded = self._choose(ask)
+        try:
+            slot.loaded.checker.check(ask)
+            made = self._compute(route, slot, ask, routed, degraded, ask.time or 0, callers, send)
+            self._meter.count("called")
+            return {**made.answer, "digest": slot.digest}
+        finally:
+            slot.release()
 
     def _choose(self, ask: Ask) -> tuple[Route, decide.Routed, Slot, list[str]]:
         """The version that answers, leased. A version that drains in between is asked for again in the newer table."""
@@ -144,27 +173,67 @@ class Answerer:
         self._meter.count("failed")
         raise RequestError(f"no version of '{ask.algorithm}' is ready to answer; ask again", status=503)
 
-    def _compute(self, route: Route, slot: Slot, ask: Ask, parameters: dict[str, Any], time_: int) -> decide.Result:
+    def _compute(
+        self,
+        route: Route,
+        slot: Slot,
+        ask: Ask,
+        routed: decide.Routed,
+        degraded: list[str],
+        time_: int,
+        callers: tuple[str, ...] = (),
+        send: Send | None = None,
+    ) -> decide.Made:
+        """What a leased version, or its fallback, answers; an answer in another's place is not postprocessed."""
+        parameters = {**slot.loaded.parameters, **routed.parameters}
         breaker = self._breakers.get(ask.algorithm, Breaker())
+        why = "its circuit breaker is open"
         if breaker.allows(perf_counter()):
             try:
-                result = decide.compute(slot, ask, parameters, time_)
+                made = self._decide(slot, ask, routed, parameters, degraded, time_, callers, send or self._send)
             except (SaimaError, ValueError, ArithmeticError, RuntimeError, LookupError, TypeError) as error:
                 self._breakers[ask.algorithm] = breaker.fail(perf_counter())
                 self._meter.count("errors")
                 LOG.exception("%s cannot answer %s", slot, ask.trace)
-                return self._fall_back(route, slot, ask, time_, f"{type(error).__name__}: {error}")
-            if breaker.failures:
-                self._breakers[ask.algorithm] = breaker.succeed()
-            return result
-        return self._fall_back(route, slot, ask, time_, "its circuit breaker is open")
+                why = f"{type(error).__name__}: {error}"
+            else:
+                if breaker.failures:
+                    self._breakers[ask.algorithm] = breaker.succeed()
+                return made
+        result = self._fall_back(route, slot, ask, time_, why)
+        result.degraded.extend(degraded)
+        answer = decide.answer_of(ask, slot, self.table.epoch, routed, parameters, result, time_)
+        return decide.Made(result, answer, [])
+
+    def _decide(
+        self,
+        slot: Slot,
+        ask: Ask,
+        routed: decide.Routed,
+        parameters: dict[str, Any],
+        degraded: list[str],
+        time_: int,
+        callers: tuple[str, ...],
+        send: Send,
+    ) -> decide.Made:
+        """What a leased version answers, its own first and last steps included."""
+        loaded = slot.loaded
+        channel = self._channel(loaded, ask, time_, send, callers)
+        result = decide.compute(loaded, ask, parameters, time_, channel)
+        result.degraded.extend(degraded)
+        answer = decide.answer_of(ask, slot, self.table.epoch, routed, parameters, result, time_)
+        return decide.Made(result, decide.finish(loaded, ask, answer, channel), channel.entries)
+
+    def _channel(self, loaded: Loaded, ask: Ask, time_: int, send: Send, callers: tuple[str, ...] = ()) -> LiveChannel:
+        return LiveChannel(loaded.bundle.algorithm.declaration, ask, time_, loaded.tables, send, callers)
 
     def _fall_back(self, route: Route, slot: Slot, ask: Ask, time_: int, why: str) -> decide.Result:
         fallback = route.state.fallback
         other = route.slots.get(fallback.lineage or "")
         if other is not None and other is not slot and other.lease():
             try:
-                result = decide.compute(other, ask, other.loaded.parameters, time_)
+                channel = self._channel(other.loaded, ask, time_, self._send)
+                result = decide.compute(other.loaded, ask, other.loaded.parameters, time_, channel)
                 result.degraded.append(f"fallback:{other.lineage}")
                 return result
             finally:
@@ -173,17 +242,12 @@ class Answerer:
             return decide.constant(fallback.constant, len(ask.items) if ask.items else 1)
         raise RequestError(f"{slot} cannot answer: {why}", status=500)
 
-    def _record(
-        self,
-        ask: Ask,
-        slot: Slot,
-        answer: dict[str, Any],
-        routed: decide.Routed,
-        result: decide.Result,
-        shadow: bool = False,
-    ) -> bytes:
+    def _record(self, ask: Ask, slot: Slot, routed: decide.Routed, made: decide.Made, shadow: bool = False) -> bytes:
+        result = made.result
         kept = keep(slot.loaded.journal, len(result.score), result.returned, self._random)
-        document = decide.record_of(ask, answer, slot.digest, routed, result, kept, self._clock(), shadow)
+        document = decide.record_of(
+            ask, made.answer, slot.digest, routed, result, kept, self._clock(), shadow, made.channel
+        )
         return encode(document, result.features, kept.items)
 
     def _journal(self, ask: Ask, time_: int, record: bytes) -> bool:
@@ -198,9 +262,8 @@ class Answerer:
                 return
             try:
                 parameters = dict(slot.loaded.parameters)
-                result = decide.compute(slot, ask, parameters, time_)
-                answer = decide.answer_of(ask, slot, self.table.epoch, routed, parameters, result, time_)
-                self.shadowed += self._journal(ask, time_, self._record(ask, slot, answer, routed, result, True))
+                made = self._decide(slot, ask, routed, parameters, [], time_, (), self._send_now)
+                self.shadowed += self._journal(ask, time_, self._record(ask, slot, routed, made, True))
             finally:
                 slot.release()
 
@@ -219,7 +282,8 @@ class Answerer:
             try:
                 asked: dict[str, Any] = {"request": ask.request, "user": ask.user, "items": ask.items}
                 if slot.loaded.bundle.preprocess:
-                    asked = slot.loaded.bundle.preprocess(asked)
+                    channel = self._channel(slot.loaded, ask, time_, self._send_now)
+                    asked = slot.loaded.bundle.preprocess(asked, channel)
                 self._meter.faults(ask.algorithm, *faults.count(**asked, time=time_))
             finally:
                 slot.release()
@@ -237,3 +301,16 @@ class Answerer:
         if not known:
             raise RequestError("nothing is deployed yet; ask again", status=503)
         raise RequestError(f"unknown algorithm '{algorithm}'; deployed: {', '.join(known)}", "/algorithm", 404)
+
+
+class _Waiting:
+    """A call that another lane works on."""
+
+    def __init__(self, answerer: Answerer, lane: Lane, ticket: Ticket) -> None:
+        self._answerer = answerer
+        self._lane = lane
+        self._ticket = ticket
+
+    def result(self) -> dict[str, Any]:
+        """Its answer, until the caller's deadline at most."""
+        return self._answerer.wait(self._lane, self._ticket)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +26,7 @@ from saima.host.manifest import (
     read_manifest,
     verify_files,
 )
+from saima.host.owncode import OwnCode
 from saima.learning.model import outputs
 from saima.learning.trainers import Model, trainer
 
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from saima.features.algorithm import Algorithm
+    from saima.host.channel import Channel
     from saima.learning.tensors import Features
 
 __all__ = ["Bundle", "Manifest", "Scores", "Scoring"]
@@ -109,7 +108,7 @@ class Bundle:
         self.manifest = manifest
         self.algorithm = algorithm
         self._scoring: Scoring | None = Scoring(algorithm, models)
-        self._module = _own_code(algorithm.directory / "algorithm.py", manifest.digest)
+        self._own: OwnCode | None = OwnCode(algorithm.directory, manifest.digest)
 
     @classmethod
     def open(cls, path: str | Path, verify: bool = True, digest: str | None = None) -> Bundle:
@@ -140,14 +139,14 @@ class Bundle:
         return self._scoring.models if self._scoring else {}
 
     @property
-    def preprocess(self) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
-        """The algorithm's own `preprocess(body)`, from the validated request body to the one that is answered."""
-        return getattr(self._module, "preprocess", None)
+    def preprocess(self) -> Callable[[dict[str, Any], Channel], dict[str, Any]] | None:
+        """The algorithm's own `preprocess`, from the validated request body to the one that is answered."""
+        return self._own.preprocess if self._own else None
 
     @property
-    def postprocess(self) -> Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] | None:
-        """The algorithm's own `postprocess(body, answer)`, from the answer to the one that is sent."""
-        return getattr(self._module, "postprocess", None)
+    def postprocess(self) -> Callable[[dict[str, Any], dict[str, Any], Channel], dict[str, Any]] | None:
+        """The algorithm's own `postprocess`, from request and answer to the answer that is sent."""
+        return self._own.postprocess if self._own else None
 
     def score(self, features: Features, parameters: Mapping[str, Any] | None = None) -> Scores:
         """Score rows of features, in their order. See Scoring.score."""
@@ -176,9 +175,9 @@ class Bundle:
     def close(self) -> None:
         """Let models and own code go; models that another bundle shares stay."""
         self._scoring = None
-        if self._module is not None:
-            sys.modules.pop(self._module.__name__, None)
-            self._module = None
+        own, self._own = self._own, None
+        if own is not None:
+            own.forget()
 
 
 def bundle_root(path: Path) -> Path:
@@ -218,24 +217,6 @@ def _shared(entry: ModelEntry, directory: Path) -> Model:
                 raise BundleError(f"model {entry.tag}: {error}") from error
             _models[entry.digest] = model
         return model
-
-
-def _own_code(path: Path, digest: str) -> ModuleType | None:
-    """The algorithm's own Python under a module name that carries the digest, so that versions live side by side."""
-    if not path.is_file():
-        return None
-    name = f"saima_bundle_{digest[:16]}_algorithm"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise BundleError(f"{path}: cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise BundleError(f"{path}: {type(error).__name__}: {error}") from error
-    return module
 
 
 def _frame(path: Path) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -9,11 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from saima.errors import BundleError
+from saima.host.channel import Channel, Entry, LiveChannel
 from saima.host.journal import Featured, Kept, numbers
-from saima.host.lease import Slot
+from saima.host.lease import Loaded, Slot
 from saima.host.request import Ask
 from saima.routing.deployment import AlgorithmState
 from saima.routing.experiments import Assignment, Eligible, resolve
+
+IDENTITY = ("trace", "attempt", "algorithm", "version", "lineage", "epoch", "experiment", "arm", "parameters", "time",
+            "degraded")  # fmt: skip
+"""Fields of an answer that say which answer it is; no postprocessing changes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,15 @@ class Result:
     seconds: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An answer as it is sent, what it was made of, and what the channel read and was answered on the way."""
+
+    result: Result
+    answer: dict[str, Any]
+    channel: Sequence[Entry]
+
+
 def route(state: AlgorithmState, ask: Ask, eligible: Eligible | None = None) -> Routed:
     """Arms of all layers; the first layer with an arm names the lineage."""
     context = {**(ask.user or {}), **ask.request}
@@ -56,13 +72,12 @@ def route(state: AlgorithmState, ask: Ask, eligible: Eligible | None = None) -> 
     return Routed(main, layers, armed[0].lineage if armed else state.default_lineage, parameters)
 
 
-def compute(slot: Slot, ask: Ask, parameters: Mapping[str, Any], time: int) -> Result:
-    """Features and scores of a leased version at time q (ms UTC)."""
+def compute(loaded: Loaded, ask: Ask, parameters: Mapping[str, Any], time: int, channel: Channel) -> Result:
+    """Features and scores of a leased version at time q (ms UTC); its own preprocessing reads and asks `channel`."""
     started = perf_counter()
-    loaded = slot.loaded
     body: dict[str, Any] = {"request": ask.request, "user": ask.user, "items": ask.items}
     if loaded.bundle.preprocess:
-        body = loaded.bundle.preprocess(body)
+        body = loaded.bundle.preprocess(body, channel)
     found = loaded.extractor.extract(body["request"], body["user"], body["items"], time)
     extracted = perf_counter()
     scored = loaded.bundle.score(found, parameters)
@@ -92,9 +107,15 @@ def rank(score: np.ndarray, top_k: int | None) -> list[int]:
 
 
 def answer_of(
-    ask: Ask, slot: Slot, epoch: int, routed: Routed, parameters: Mapping[str, Any], result: Result, time: int
+    ask: Ask,
+    slot: Slot,
+    epoch: int,
+    routed: Routed,
+    parameters: Mapping[str, Any],
+    result: Result,
+    time: int,
 ) -> dict[str, Any]:
-    """What the caller gets."""
+    """What the caller gets, before the algorithm's own last step."""
     scores = numbers(result.score)
     answer: dict[str, Any] = {
         "trace": ask.trace,
@@ -112,9 +133,25 @@ def answer_of(
     }
     if ask.items:
         answer["items"] = [ask.items[i]["item_id"] for i in result.returned]
-    if slot.loaded.bundle.postprocess:
+    return answer
+
+
+def finish(loaded: Loaded, ask: Ask, answer: dict[str, Any], channel: Channel) -> dict[str, Any]:
+    """The answer after the algorithm's own last step, if it has one; what the channel could not read is degraded.
+
+    The step may change and add anything but what identifies the answer. Raises BundleError for what is not JSON.
+    """
+    if loaded.bundle.postprocess:
         body = {"request": ask.request, "user": ask.user, "items": ask.items}
-        return slot.loaded.bundle.postprocess(body, answer)
+        identity = {name: answer[name] for name in IDENTITY}
+        made = loaded.bundle.postprocess(body, answer, channel)
+        try:
+            answer = {**made, **identity}
+            json.dumps(answer, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise BundleError(f"postprocess of '{ask.algorithm}' gave what is no JSON object: {error}") from error
+    if isinstance(channel, LiveChannel) and channel.degraded:
+        answer = {**answer, "degraded": list(dict.fromkeys([*answer["degraded"], *channel.degraded]))}
     return answer
 
 
@@ -127,10 +164,14 @@ def record_of(
     kept: Kept,
     answered: int,
     shadow: bool = False,
+    channel: Sequence[Entry] = (),
 ) -> dict[str, Any]:
-    """The journal record without its features; `answered` is the wall clock in ms. The drainer adds boot and number."""
+    """The journal record without its features; `answered` is the wall clock in ms. The drainer adds boot and number.
+
+    channel: what pre- and postprocessing read and were answered.
+    """
     main = routed.main
-    return {
+    record: dict[str, Any] = {
         "trace": ask.trace,
         "attempt": ask.attempt,
         "algorithm": ask.algorithm,
@@ -162,6 +203,7 @@ def record_of(
         "shadow": shadow,
         "override": routed.override,
     }
+    return {**record, "channel": list(channel)} if channel else record
 
 
 def constant(value: float, count: int) -> Result:

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from typing import Any, Literal
 
 from saima.errors import RequestError
+from saima.host.deadline import DEADLINE
 
 
 class Full(RequestError):
@@ -134,6 +135,7 @@ class Lane:
             started = self._clock()
             if not ticket.begin(started):
                 continue
+            DEADLINE.set(ticket.deadline)
             try:
                 ticket.future.set_result(ticket.body(ticket))
             except Exception as error:  # noqa: BLE001 - the caller gets whatever the body raised

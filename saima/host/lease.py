@@ -14,6 +14,7 @@ from saima.host.bundle import Bundle
 from saima.host.request import Checker
 from saima.host.servable import Extracts, Servable
 from saima.host.slot import State
+from saima.host.tables import Tables
 from saima.routing.experiments import Eligible
 
 
@@ -30,6 +31,8 @@ class Loaded:
     top_k: int | None
     eligible: Eligible | None
     """Judges experiments that declare an eligibility."""
+    tables: Tables | None = None
+    """Declared tables, for pre- and postprocessing; None where there is no store."""
 
     @cached_property
     def faults(self) -> RequestFaults | None:

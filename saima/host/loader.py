@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from saima.features.caches.tables import Caches
 from saima.features.extractor import Extractor
 from saima.host.bundle import Bundle
 from saima.host.eligibility import Eligibility
-from saima.host.journal import encode
 from saima.host.lease import Loaded
-from saima.host.manifest import Manifest
 from saima.host.online import PatientOnline
 from saima.host.request import Checker
+from saima.host.tables import Tables
+from saima.host.warming import warm_up
 from saima.settings import Settings
 from saima.stores import open_reader
 from saima.stores.interfaces import BundleRow
@@ -27,7 +26,7 @@ class Loader:
         self.caches = Caches(self.online)
 
     def load(self, row: BundleRow) -> Loaded:
-        """A published bundle, ready. Raises BundleError if it is tampered with or fails its golden requests."""
+        """A published bundle, ready. Raises BundleError if it is tampered with, or fails golden or warm-up requests."""
         bundle = Bundle.open(Path(row.path), digest=row.digest or None)
         bundle.check_golden()
         declared = bundle.algorithm.declaration
@@ -41,23 +40,11 @@ class Loader:
             declared.journal,
             declared.top_k,
             Eligibility(declared.request),
+            Tables(declared, self.online, self.caches) if declared.tables else None,
         )
-        _warm(made, bundle.manifest)
+        warm_up(made, bundle.manifest)
         return made
 
     def close(self) -> None:
         """Close the online store."""
         self.online.close()
-
-
-def _warm(loaded: Loaded, manifest: Manifest) -> None:
-    """Ask once what will be asked, so that no caller waits for first times; nothing of it is journalled."""
-    declared = manifest.request
-    empty: dict[str, Any] = {"request": dict.fromkeys(declared.fields), "user": dict.fromkeys(declared.user)}
-    if declared.items:
-        empty["items"] = [{"item_id": "", **dict.fromkeys(declared.items.fields)}]
-    for body in manifest.warm_up or [empty]:
-        when = int(body.get("time", manifest.trained_at))
-        found = loaded.extractor.extract(body.get("request", {}), body.get("user"), body.get("items"), when)
-        loaded.bundle.score(found, loaded.parameters)
-        encode({"warm": True}, found, range(len(body.get("items") or [None])))

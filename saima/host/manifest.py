@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,31 +74,35 @@ class Manifest(_Strict):
     golden: list[Golden]
     warm_up: list[dict[str, Any]] = []
     lane: Lane | None = None
+    calls: list[str] = []
     evaluation: dict[str, Any] = {}
 
     def sealed(self) -> Manifest:
         """The same with its digest filled in."""
-        return self.model_copy(update={"digest": self.computed_digest()})
+        return self.model_copy(update={"digest": document_digest(self.model_dump(mode="json"))})
 
-    def computed_digest(self) -> str:
-        """sha256 of the canonical JSON of everything but the digest."""
-        document = self.model_dump(mode="json", exclude={"digest"})
-        text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+
+def document_digest(document: Mapping[str, Any]) -> str:
+    """sha256 of the canonical JSON of everything but the digest."""
+    body = {name: value for name, value in document.items() if name != "digest"}
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_manifest(root: Path) -> Manifest:
     """The manifest of a bundle's root, its own digest checked. Raises BundleError naming file and field."""
     path = root / MANIFEST
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        manifest = Manifest.model_validate_json(content)
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror}); the bundle is incomplete") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise BundleError(f"{path}: {place or 'document'}: {first['msg']}") from error
-    if manifest.computed_digest() != manifest.digest:
+    # Of the document as it is written, not as this process understands it: an older bundle has fewer fields.
+    if document_digest(json.loads(content)) != manifest.digest:
         raise BundleError(f"{path}: its digest does not fit its contents; it has been changed since it was built")
     return manifest
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from saima.events import Position
 from saima.features.declaration import Declaration
+from saima.host.channel import Channel
 from saima.host.journal import Featured
 
 Items = list[dict[str, Any]] | None
@@ -70,12 +71,12 @@ class Servable(Protocol):
     def algorithm(self) -> Declares: ...
 
     @property
-    def preprocess(self) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
+    def preprocess(self) -> Callable[[dict[str, Any], Channel], dict[str, Any]] | None:
         """The algorithm's own step before extraction, from {request, user, items} to the same."""
         ...
 
     @property
-    def postprocess(self) -> Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] | None:
+    def postprocess(self) -> Callable[[dict[str, Any], dict[str, Any], Channel], dict[str, Any]] | None:
         """The algorithm's own last step, from ({request, user, items}, answer) to the answer that is sent."""
         ...
 

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from saima.errors import Conflict, SaimaError, StoreError
+from saima.routing.composition import circle
 from saima.routing.experiments import Experiment
 from saima.stores.interfaces import DeploymentRow, Registry
 
@@ -191,7 +192,8 @@ def chain(*transitions: Transition) -> Transition:
 def write(registry: Registry, transition: Transition, author: str, reason: str, attempts: int = 16) -> DeploymentRow:
     """Apply a transition to the newest document and write it; on a lost race it is applied again to what won.
 
-    A transition that changes nothing writes nothing. Raises Conflict after `attempts` lost races, and what the
+    A transition that changes nothing writes nothing. Raises SaimaError where algorithms would call each other in a
+    circle, Conflict after `attempts` lost races, and what the
     transition raises (Held).
     """
     for _ in range(attempts):
@@ -200,6 +202,7 @@ def write(registry: Registry, transition: Transition, author: str, reason: str, 
         after = transition(before)
         if after.sealed() == before.sealed() and row.epoch:
             return row
+        refuse_circles(registry, after)
         document = after.sealed()
         try:
             epoch = registry.deploy(row.epoch, document, author, reason)
@@ -207,6 +210,19 @@ def write(registry: Registry, transition: Transition, author: str, reason: str, 
             continue
         return DeploymentRow(epoch, document, author, reason, 0)
     raise Conflict(f"the deployment changed {attempts} times while '{reason}' was being written; try again")
+
+
+def refuse_circles(registry: Registry, wanted: Deployment) -> None:
+    """Raise SaimaError where the wanted versions call each other in a circle."""
+    calls: dict[str, set[str]] = {}
+    published = {row.publication: row for name in wanted.algorithms for row in registry.bundles(name)}
+    for name, state in wanted.algorithms.items():
+        for publication in {number for one in state.lineages.values() for number in one.wanted}:
+            if publication in published:
+                calls.setdefault(name, set()).update(published[publication].manifest.get("calls") or ())
+    found = circle(calls)
+    if found:
+        raise SaimaError(f"algorithms would call each other in a circle: {' -> '.join(found)}; nothing was deployed")
 
 
 def restore(registry: Registry, author: str) -> DeploymentRow:

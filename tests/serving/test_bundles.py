@@ -14,6 +14,7 @@ from saima.errors import BundleError, RequestError
 from saima.features.algorithm import Algorithm
 from saima.host.bundle import Bundle, first_difference
 from saima.host.manifest import Manifest, read_manifest
+from saima.host.recorded import WarmChannel
 from saima.settings import Settings
 from saima.stores import open_registry
 from saima.stores.interfaces import BundleRow
@@ -65,10 +66,14 @@ def test_scores_are_fused_under_parameters(row: BundleRow) -> None:
 def test_golden_answers_hold_and_closing_forgets(row: BundleRow) -> None:
     bundle = Bundle.open(row.path)
     bundle.check_golden()
-    assert bundle.preprocess({"a": 1}) == {"a": 1, "seen": f"saima_bundle_{row.digest[:16]}_algorithm"}
+    channel = WarmChannel(bundle.algorithm.declaration, 0)
+    assert bundle.preprocess is not None
+    seen = bundle.preprocess({"a": 1}, channel)
+    assert seen["seen"].startswith(f"saima_bundle_{row.digest[:16]}_")
+    assert seen["seen"] in sys.modules
     assert bundle.postprocess is None
     bundle.close()
-    assert f"saima_bundle_{row.digest[:16]}_algorithm" not in sys.modules
+    assert seen["seen"] not in sys.modules
     with pytest.raises(BundleError, match="has been closed"):
         bundle.score(pl.DataFrame())
 

@@ -9,10 +9,9 @@ state to go on from, or None.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import shutil
-import sys
+import weakref
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,6 +26,7 @@ from saima.features.layouts import Layout
 from saima.learning.elsewhere import made_elsewhere
 from saima.learning.model import Model, ModelSpec, labelled
 from saima.learning.tensors import Features, rows, tensors
+from saima.modules import module_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -121,20 +121,19 @@ def imported(path: Path) -> ModuleType:
     Raises SaimaError naming the file, the line and what is wrong, or that it defines no `predict`.
     """
     name = f"saima_model_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise SaimaError(f"{path}: cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    known = _modules.get(name)
+    if known is not None:
+        return known
     try:
-        spec.loader.exec_module(module)
+        module = module_of(name, path)
     except Exception as error:  # whatever the user's code raises
-        del sys.modules[name]
         place = f"{path}:{error.lineno}" if isinstance(error, SyntaxError) else str(path)
         raise SaimaError(f"{place}: {type(error).__name__}: {error}") from error
     if not callable(getattr(module, "predict", None)):
-        del sys.modules[name]
         raise SaimaError(f"{path}: defines no predict(state, tensors)")
+    _modules[name] = module
     return module
+
+
+_modules: weakref.WeakValueDictionary[str, ModuleType] = weakref.WeakValueDictionary()
+"""Modules of the models that the process holds: they go with the last of them."""
