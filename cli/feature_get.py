@@ -10,8 +10,8 @@ from typing import Any
 from cli.feature_find import load_all
 from cli.feature_rows import moment
 from saima.errors import SaimaError
+from saima.host.access import OPERATOR
 from saima.host.features import FeatureService, Question
-from saima.host.features_grants import OPERATOR
 from saima.host.loader import Loader
 from saima.settings import settings
 

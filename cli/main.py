@@ -24,6 +24,7 @@ COMMANDS = {
     "backfill": ("cli.backfill:backfill", "Write the features of history, which may be larger than memory."),
     "deploy": ("cli.deploy:deploy", "Route a published bundle, or list what there is."),
     "rollback": ("cli.rollback:rollback", "Route the last good version and hold the lineage."),
+    "key": ("cli.key:key", "Make a key for the host's API, with scopes."),
     "report": ("cli.report:report", "Write the report of an experiment as one HTML page."),
     "worker": ("cli.worker:worker", "Run a stream worker in the foreground."),
     "log": ("cli.log:log", "Inspect and repair the event log."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import (
@@ -16,13 +17,16 @@ from pydantic_settings import (
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class FeatureGrant(BaseModel):
-    """What one caller of the feature service may read."""
+class ApiKey(BaseModel):
+    """What one caller of the host's API may ask."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     key_sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the caller's key, in hex.")
-    names: list[str] = Field(min_length=1, description="Patterns of full names, such as flight_delay.dep_*.")
+    scopes: list[Annotated[str, Field(pattern=r"^(predict|events|admin|features:.+)$")]] = Field(
+        min_length=1,
+        description="predict, events, admin (status and metrics), features:<pattern of names> as flight_delay.dep_*.",
+    )
 
 
 class Settings(BaseSettings):
@@ -41,12 +45,13 @@ class Settings(BaseSettings):
     host_workers: int = Field(2, ge=1, description="Processes of the algorithm host.")
     host_port: int = 3100
     dagster_port: int = 3000
-    feature_grants: dict[str, FeatureGrant] = Field(
-        {}, description="Callers of the feature service by name; none: this machine reads all, others nothing."
+    api_keys: dict[str, ApiKey] = Field(
+        {}, description="Callers of the host's API by name; none: this machine may ask everything, others nothing."
     )
     linger_ms: int = Field(
         0, ge=0, le=1000, description="Least ms between two commits of a handful of events; more gather in one."
     )
+    max_body_bytes: int = Field(8 << 20, ge=1 << 10, description="Largest body that the host's API reads.")
     fsync: bool = Field(True, description="Force every commit of the online store to the disk.")
 
     @classmethod

@@ -10,9 +10,11 @@ from concurrent.futures import TimeoutError as WaitTimeout
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from saima.errors import RequestError, SaimaError
 from saima.host import decide
-from saima.host.breaker import Breaker
+from saima.host.breaker import Breakers
 from saima.host.channel import Call, LiveChannel, Send
 from saima.host.deadline import left
 from saima.host.drain import pack
@@ -22,6 +24,7 @@ from saima.host.lease import Loaded, Slot
 from saima.host.meter import Meter
 from saima.host.recorded import Answered
 from saima.host.request import Ask, envelope
+from saima.host.rule import scores_of
 from saima.host.spool import Spool
 from saima.host.table import Route, RoutingTable
 
@@ -48,7 +51,7 @@ class Answerer:
         self._meter = meter
         self._clock = clock
         self._random = random.Random()  # noqa: S311 - samples journal rows, guards nothing
-        self._breakers: dict[str, Breaker] = {}
+        self.breakers = Breakers()
         self._shadow = Lane("shadow", 1, _SHADOW_QUEUE)
 
     def adopt(self, table: RoutingTable) -> None:
@@ -105,26 +108,27 @@ class Answerer:
         started = perf_counter()
         time_ = ask.time if ask.time is not None else self._clock()
         route, routed, slot, degraded = self._choose(ask)
+        made: decide.Made | None = None
         try:
             slot.loaded.checker.check(ask)
             made = self._compute(route, slot, ask, routed, degraded, time_)
-            record = self._record(ask, slot, routed, made)
+            record = self._record(ask, routed, made)
             if not ticket.commit():
                 self._meter.count("abandoned")
                 return None
             self._journal(ask, time_, record)
-            slot.answered += 1
+            made.slot.answered += 1
             if self._random.random() < min(slot.loaded.journal.full, _LOOKED):
                 self._look_for_faults(ask, slot, time_)
         except RequestError as error:
             self._meter.count("refused" if error.status < 500 else "failed")
             raise
         finally:
-            slot.release()
+            _release(slot, made)
         if made.answer["degraded"]:
             self._meter.degraded(ask.algorithm, made.answer["degraded"])
         seconds = {**made.result.seconds, "total": perf_counter() - started}
-        self._meter.answered(ask.algorithm, slot.lineage, slot.publication, seconds)
+        self._meter.answered(ask.algorithm, made.slot.lineage, made.slot.publication, seconds)
         if route.state.shadow in route.slots and route.state.shadow != slot.lineage:
             self._cast_shadow(ask, route.slots[route.state.shadow or ""], routed, time_)
         return made.answer
@@ -148,13 +152,14 @@ class Answerer:
     def _called(self, ask: Ask, callers: tuple[str, ...], send: Send | None = None) -> dict[str, Any]:
         """The answer for another algorithm: it is part of that one's record, and has none of its own."""
         route, routed, slot, degraded = self._choose(ask)
+        made: decide.Made | None = None
         try:
             slot.loaded.checker.check(ask)
             made = self._compute(route, slot, ask, routed, degraded, ask.time or 0, callers, send)
             self._meter.count("called")
-            return {**made.answer, "digest": slot.digest}
+            return {**made.answer, "digest": made.slot.digest}
         finally:
-            slot.release()
+            _release(slot, made)
 
     def _choose(self, ask: Ask) -> tuple[Route, decide.Routed, Slot, list[str]]:
         """The version that answers, leased. A version that drains in between is asked for again in the newer table."""
@@ -184,26 +189,25 @@ class Answerer:
         callers: tuple[str, ...] = (),
         send: Send | None = None,
     ) -> decide.Made:
-        """What a leased version, or its fallback, answers; an answer in another's place is not postprocessed."""
+        """What a leased version answers, or its fallback, which is then leased, too, and is not postprocessed."""
         parameters = {**slot.loaded.parameters, **routed.parameters}
-        breaker = self._breakers.get(ask.algorithm, Breaker())
         why = "its circuit breaker is open"
-        if breaker.allows(perf_counter()):
+        if self.breakers.ask(ask.algorithm):
             try:
                 made = self._decide(slot, ask, routed, parameters, degraded, time_, callers, send or self._send)
-            except (SaimaError, ValueError, ArithmeticError, RuntimeError, LookupError, TypeError) as error:
-                self._breakers[ask.algorithm] = breaker.fail(perf_counter())
+            except Exception as error:
+                self.breakers.fail(ask.algorithm)
                 self._meter.count("errors")
                 LOG.exception("%s cannot answer %s", slot, ask.trace)
                 why = f"{type(error).__name__}: {error}"
             else:
-                if breaker.failures:
-                    self._breakers[ask.algorithm] = breaker.succeed()
+                self.breakers.succeed(ask.algorithm)
                 return made
-        result = self._fall_back(route, slot, ask, time_, why)
+        other, result = self._fall_back(route, slot, ask, time_, why)
         result.degraded.extend(degraded)
-        answer = decide.answer_of(ask, slot, self.table.epoch, routed, parameters, result, time_)
-        return decide.Made(result, answer, [])
+        parameters = parameters if other is slot else other.loaded.parameters
+        answer = decide.answer_of(ask, other, self.table.epoch, routed, parameters, result, time_)
+        return decide.Made(other, result, answer, [])
 
     def _decide(
         self,
@@ -222,28 +226,40 @@ class Answerer:
         result = decide.compute(loaded, ask, parameters, time_, channel)
         result.degraded.extend(degraded)
         answer = decide.answer_of(ask, slot, self.table.epoch, routed, parameters, result, time_)
-        return decide.Made(result, decide.finish(loaded, ask, answer, channel), channel.entries)
+        return decide.Made(slot, result, decide.finish(loaded, ask, answer, channel), channel.entries)
 
     def _channel(self, loaded: Loaded, ask: Ask, time_: int, send: Send, callers: tuple[str, ...] = ()) -> LiveChannel:
         return LiveChannel(loaded.bundle.algorithm.declaration, ask, time_, loaded.tables, send, callers)
 
-    def _fall_back(self, route: Route, slot: Slot, ask: Ask, time_: int, why: str) -> decide.Result:
+    def _fall_back(self, route: Route, slot: Slot, ask: Ask, time_: int, why: str) -> tuple[Slot, decide.Result]:
         fallback = route.state.fallback
         other = route.slots.get(fallback.lineage or "")
         if other is not None and other is not slot and other.lease():
             try:
+                other.loaded.checker.check(ask)
                 channel = self._channel(other.loaded, ask, time_, self._send)
                 result = decide.compute(other.loaded, ask, other.loaded.parameters, time_, channel)
-                result.degraded.append(f"fallback:{other.lineage}")
-                return result
-            finally:
+            except Exception as error:
                 other.release()
+                self._meter.count("errors")
+                LOG.exception("the fallback %s cannot answer %s either", other, ask.trace)
+                why = f"{why}; nor can {other}: {type(error).__name__}: {error}"
+            else:
+                result.degraded.append(f"fallback:{other.lineage}")
+                return other, result
+        if fallback.rule is not None:
+            try:
+                declared = slot.loaded.bundle.algorithm.declaration.request
+                return slot, decide.fallback(scores_of(fallback.rule, declared, ask), "rule")
+            except (SaimaError, ArithmeticError, ValueError, TypeError) as error:
+                why = f"{why}; nor can the fallback's rule: {error}"
         if fallback.constant is not None:
-            return decide.constant(fallback.constant, len(ask.items) if ask.items else 1)
+            count = len(ask.items) if ask.items else 1
+            return slot, decide.fallback(np.full(count, fallback.constant), "constant")
         raise RequestError(f"{slot} cannot answer: {why}", status=500)
 
-    def _record(self, ask: Ask, slot: Slot, routed: decide.Routed, made: decide.Made, shadow: bool = False) -> bytes:
-        result = made.result
+    def _record(self, ask: Ask, routed: decide.Routed, made: decide.Made, shadow: bool = False) -> bytes:
+        result, slot = made.result, made.slot
         kept = keep(slot.loaded.journal, len(result.score), result.returned, self._random)
         document = decide.record_of(
             ask, made.answer, slot.digest, routed, result, kept, self._clock(), shadow, made.channel
@@ -263,7 +279,7 @@ class Answerer:
             try:
                 parameters = dict(slot.loaded.parameters)
                 made = self._decide(slot, ask, routed, parameters, [], time_, (), self._send_now)
-                self.shadowed += self._journal(ask, time_, self._record(ask, slot, routed, made, True))
+                self.shadowed += self._journal(ask, time_, self._record(ask, routed, made, True))
             finally:
                 slot.release()
 
@@ -301,6 +317,13 @@ class Answerer:
         if not known:
             raise RequestError("nothing is deployed yet; ask again", status=503)
         raise RequestError(f"unknown algorithm '{algorithm}'; deployed: {', '.join(known)}", "/algorithm", 404)
+
+
+def _release(slot: Slot, made: decide.Made | None) -> None:
+    """End the lease of a version, and that of another which answered in its place."""
+    slot.release()
+    if made is not None and made.slot is not slot:
+        made.slot.release()
 
 
 class _Waiting:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
+import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -18,23 +17,21 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from saima.errors import RequestError, SaimaError
-from saima.host import problem
+from saima.host import arrow, bodies, problem
+from saima.host.access import Caller, caller_of, listening, refuse_open
 from saima.host.collector import Collector
 from saima.host.features import parse_query
-from saima.host.features_grants import caller_of
 from saima.host.host import Host
+from saima.host.lane import Lane, Ticket
 from saima.host.meter import prometheus
 from saima.host.openapi import specification
 
-MAX_BYTES = 8 << 20
 RECORD_KINDS = ("text/plain", "application/x-ndjson", "text/csv", "application/json")
 """Content types of records: one a line, or with application/json one in all."""
 
-MAX_DEADLINE_MS = 60_000
+LOG = logging.getLogger("saima.host")
 START_SECONDS = 60.0
 """How long a process that starts loads versions before it takes requests from its port."""
-
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -42,16 +39,19 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 def app(host: Host | Callable[[], Host], collector: Callable[[Host], Collector | None] = lambda _: None) -> Starlette:
     """The application. A host that is given as a function is made, started and stopped with the application.
 
-    collector: what takes events, made on the first call; None refuses them.
+    collector: what takes events, made on the first call; None refuses them. An application whose process listens to
+    other machines does not start without keys.
     """
     state: dict[str, Any] = {"host": host if isinstance(host, Host) else None}
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         if isinstance(host, Host):
+            refuse_open(host.settings.api_keys, listening())
             yield
             return
         made = state["host"] = await run_in_threadpool(host)
+        refuse_open(made.settings.api_keys, listening())
         made.start()
         await run_in_threadpool(made.settle, START_SECONDS)
         try:
@@ -74,42 +74,48 @@ def app(host: Host | Callable[[], Host], collector: Callable[[Host], Collector |
             raise RequestError("this host has no log; send events to one that has", status=503)
         return made
 
+    def caller(request: Request, scope: str = "") -> Caller:
+        address = request.client.host if request.client else None
+        found = caller_of(running().settings.api_keys, request.headers.get("authorization"), address)
+        if scope:
+            found.require(scope)
+        return found
+
     async def predict(request: Request) -> Response:
-        body = await _json(request)
-        seconds = _deadline(request)
-        lane, ticket = running().submit(body, seconds, _trace(request))
-        waiting = asyncio.wrap_future(ticket.future)
-        try:
-            answer = await asyncio.wait_for(asyncio.shield(waiting), max(0.0, ticket.deadline - time.monotonic()))
-        except TimeoutError:
-            running().give_up(lane, ticket)
-            answer = await waiting
-        return _answer(answer, {"x-trace-id": answer["trace"]})
+        found = running()
+        caller(request, "predict")
+        kind = bodies.media_type(request, (bodies.JSON, arrow.MEDIA_TYPE))
+        seconds = bodies.deadline(request)
+        data = await bodies.read_bytes(request, found.settings.max_body_bytes)
+        body = bodies.parse(data, kind)
+        answer = await _answered(found, *found.submit(body, seconds, bodies.traceparent(request)))
+        return bodies.respond(answer, bodies.answer_type(request, kind), answer.get("trace"))
 
     async def events(request: Request) -> Response:
-        body = await _json(request)
+        caller(request, "events")
+        bodies.media_type(request)
+        body = bodies.parse_json(await bodies.read_bytes(request, running().settings.max_body_bytes))
         found = await collecting()
-        return _answer(await run_in_threadpool(found.collect, body))
+        return bodies.respond(await run_in_threadpool(found.collect, body))
 
     async def records(request: Request) -> Response:
-        kind = _kind(request, RECORD_KINDS)
-        body = await _body(request)
+        caller(request, "events")
+        kind = bodies.media_type(request, RECORD_KINDS)
+        body = await bodies.read_bytes(request, running().settings.max_body_bytes)
         found = await collecting()
         single = kind == "application/json"
         lines = [body] if single else [line for one in body.split(b"\n") if (line := one.removesuffix(b"\r"))]
         topics = request.query_params.getlist("source")
-        return _answer(await run_in_threadpool(found.collect_records, lines, topics))
+        return bodies.respond(await run_in_threadpool(found.collect_records, lines, topics))
 
     async def features(request: Request) -> Response:
-        found = running()
-        address = request.client.host if request.client else None
-        caller = caller_of(found.settings.feature_grants, request.headers.get("authorization"), address)
-        question = parse_query(request.query_params.multi_items(), caller)
-        return _answer(await run_in_threadpool(found.features, question))
+        question = parse_query(request.query_params.multi_items(), caller(request, "features"))
+        return bodies.respond(await run_in_threadpool(running().features, question))
 
-    async def status(_: Request) -> Response:
+    async def status(request: Request) -> Response:
+        caller(request, "admin")
         found = running()
-        return _answer({"host": found.status(), "hosts": await run_in_threadpool(found.statuses)})
+        return bodies.respond({"host": found.status(), "hosts": await run_in_threadpool(found.statuses)})
 
     async def livez(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -119,14 +125,16 @@ def app(host: Host | Callable[[], Host], collector: Callable[[Host], Collector |
             raise RequestError("no version routes yet", status=503)
         return PlainTextResponse("ok\n")
 
-    async def metrics(_: Request) -> Response:
+    async def metrics(request: Request) -> Response:
+        caller(request, "admin")
         statuses = await run_in_threadpool(running().statuses)
         recent = (time.time() - 30) * 1000
         alive = {name: one for name, one in statuses.items() if one.get("updated", recent) >= recent}
         return PlainTextResponse(prometheus(alive), media_type="text/plain; version=0.0.4")
 
-    async def openapi(_: Request) -> Response:
-        return _answer(specification(running().declarations()))
+    async def openapi(request: Request) -> Response:
+        caller(request)
+        return bodies.respond(specification(running().declarations()))
 
     routes = [
         Route("/v1/predict", _guarded(predict), methods=["POST"]),
@@ -144,14 +152,42 @@ def app(host: Host | Callable[[], Host], collector: Callable[[Host], Collector |
     return made
 
 
+async def _answered(host: Host, lane: Lane, ticket: Ticket) -> dict[str, Any]:
+    """The answer of a submitted request, or Expired when its deadline comes first."""
+    loop = asyncio.get_running_loop()
+    arrived = loop.create_future()
+
+    def wake() -> None:
+        if not arrived.done():
+            arrived.set_result(None)
+
+    def tell(_: Any) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(wake)
+
+    timer = loop.call_later(max(0.0, ticket.deadline - time.monotonic()), wake)
+    ticket.future.add_done_callback(tell)
+    await arrived
+    timer.cancel()
+    if not ticket.future.done():
+        host.give_up(lane, ticket)
+        await asyncio.wrap_future(ticket.future)  # its answer has been committed
+    answer: dict[str, Any] = ticket.future.result()
+    return answer
+
+
 def _guarded(endpoint: Endpoint) -> Endpoint:
     async def call(request: Request) -> Response:
         try:
             return await endpoint(request)
         except RequestError as error:
-            return problem.response(error, _trace(request))
+            return problem.response(error, bodies.traceparent(request))
         except SaimaError as error:
-            return problem.response(RequestError(str(error), status=503), _trace(request))
+            return problem.response(RequestError(str(error), status=503), bodies.traceparent(request))
+        except Exception as error:
+            LOG.exception("%s %s", request.method, request.url.path)
+            unforeseen = RequestError(f"{type(error).__name__}: the host's log has the rest", status=500)
+            return problem.response(unforeseen, bodies.traceparent(request))
 
     return call
 
@@ -159,53 +195,3 @@ def _guarded(endpoint: Endpoint) -> Endpoint:
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return problem.response(RequestError(error.detail, status=error.status_code))
-
-
-def _kind(request: Request, known: Sequence[str]) -> str:
-    kind = request.headers.get("content-type", known[0]).partition(";")[0].strip()
-    if kind not in known:
-        raise RequestError(f"content type '{kind}' is not read here; send {' or '.join(known)}", status=415)
-    return kind
-
-
-async def _body(request: Request) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_BYTES:
-            raise RequestError(f"the body is above {MAX_BYTES} bytes", status=413)
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-async def _json(request: Request) -> Any:
-    _kind(request, ["application/json"])
-    body = await _body(request)
-    try:
-        return json.loads(body, parse_constant=_constant)
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"the body is not JSON: {error}", status=400) from error
-
-
-def _constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number; send null")
-
-
-def _deadline(request: Request) -> float | None:
-    text = request.headers.get("x-deadline-ms")
-    if text is None:
-        return None
-    if not text.isascii() or not text.isdigit():
-        raise RequestError(f"header x-deadline-ms must be milliseconds, not '{text}'", status=400)
-    return min(max(int(text), 1), MAX_DEADLINE_MS) / 1000
-
-
-def _trace(request: Request) -> str | None:
-    match = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
-    return match[1] if match else None
-
-
-def _answer(document: Any, headers: dict[str, str] | None = None) -> Response:
-    body = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return Response(body, 200, headers, "application/json")

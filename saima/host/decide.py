@@ -55,8 +55,9 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An answer as it is sent, what it was made of, and what the channel read and was answered on the way."""
+    """An answer as it is sent, the version that it is of, what it was made of, and what the channel was answered."""
 
+    slot: Slot
     result: Result
     answer: dict[str, Any]
     channel: Sequence[Entry]
@@ -206,7 +207,6 @@ def record_of(
     return {**record, "channel": list(channel)} if channel else record
 
 
-def constant(value: float, count: int) -> Result:
-    """A fallback's constant answer: no features, flagged degraded."""
-    score = np.full(count, value, dtype=np.float64)
-    return Result(None, {}, [], {}, ["fallback:constant"], {}, score, list(range(count)), {})
+def fallback(score: np.ndarray, kind: str) -> Result:
+    """The answer of a fallback that computes no features, flagged degraded; every candidate in given order."""
+    return Result(None, {}, [], {}, [f"fallback:{kind}"], {}, score, list(range(len(score))), {})

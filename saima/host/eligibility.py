@@ -20,8 +20,7 @@ class Eligibility:
     """
 
     def __init__(self, declared: Request) -> None:
-        fields = {**declared.user, **declared.fields}
-        self._scope = Scope({name: column(name, parse_type(dtype), "request") for name, dtype in fields.items()})
+        self._scope = fields_scope({**declared.user, **declared.fields})
         self._nodes: dict[str, Node] = {}
 
     def __call__(self, experiment: Experiment, context: Mapping[str, Any]) -> bool:
@@ -33,3 +32,8 @@ class Eligibility:
         if node is None:
             node = self._nodes[text] = compile_expression(text, self._scope)
         return interpret(node, context) is True
+
+
+def fields_scope(fields: Mapping[str, str]) -> Scope:
+    """Names of declared fields, as expressions over plain values see them."""
+    return Scope({name: column(name, parse_type(dtype), "request") for name, dtype in fields.items()})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from saima.errors import RequestError, StoreError
 from saima.features.caches.tables import Caches
-from saima.host.features_grants import Caller
+from saima.host.access import Caller
 from saima.host.features_keys import PREFIX, declared_fields, fields_of
 from saima.host.features_names import FIELD, Named, Names
 from saima.host.features_plan import NamedFeatures

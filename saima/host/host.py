@@ -188,6 +188,7 @@ class Host:
             "drained": drainer.journalled if drainer else 0,
             "inherited": drainer.inherited if drainer else 0,
             "lanes": {name: {"waiting": lane.waiting, "size": lane.size} for name, lane in answerer.lanes.items()},
+            "breakers": answerer.breakers.open(),
             "caches": self._loader.caches.numbers(),
             **measured,
         }

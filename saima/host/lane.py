@@ -14,7 +14,7 @@ from saima.host.deadline import DEADLINE
 
 
 class Full(RequestError):
-    """The lane's queue is full, or the wait would outlast the deadline: ask again later (429)."""
+    """The lane's queue is full, or the answer would miss the deadline: ask again later (429)."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, status=429)
@@ -102,15 +102,15 @@ class Lane:
     def submit(self, body: Callable[[Ticket], Any], seconds: float) -> Ticket:
         """Queue a body that must end within `seconds`; it is called with its ticket, in a thread of the lane.
 
-        Raises Full if the queue is full or the queue before it would outlast the deadline.
+        Raises Full if the queue is full or, as long as bodies take on average, it would not end in time.
         """
         waiting = self._queue.qsize()
         if self._closed or waiting >= self.size:
             self.rejected += 1
             raise Full(f"the lane of '{self.name}' is full ({self.size} requests wait)")
-        if waiting and waiting * self._mean / max(1, len(self._threads)) > seconds:
+        if waiting and (waiting / max(1, len(self._threads)) + 1) * self._mean > seconds:
             self.rejected += 1
-            raise Full(f"{waiting} requests wait for '{self.name}', longer than this one's deadline")
+            raise Full(f"{waiting} requests wait for '{self.name}'; this one's answer would miss its deadline")
         ticket = Ticket(body, self._clock() + seconds)
         self._queue.put(ticket)
         return ticket

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from saima.features.declaration import Declaration
+from saima.host.arrow import ANSWER, MEDIA_TYPE, REQUEST
+from saima.host.bodies import JSON, MAX_DEADLINE_MS
 
 _SCALARS = {
     "int64": {"type": ["integer", "null"]},
@@ -22,14 +24,23 @@ def specification(declarations: Mapping[str, Declaration]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Saima algorithm host", "version": "1"},
         "paths": {
-            "/v1/predict": {"post": _operation("Ask an algorithm.", {"oneOf": variants} if variants else {})},
-            "/v1/events": {"post": _operation("Append events.", _EVENTS)},
-            "/v1/records": {"post": _operation("Append the events that records become.", _RECORDS, "text/plain")},
-            "/v1/features": {"get": _operation("Values by name, with age and version.") | {"parameters": _NAMED}},
-            "/v1/status": {"get": _operation("What every host process holds and routes.")},
+            "/v1/predict": {"post": _predict({"oneOf": variants} if variants else {})},
+            "/v1/events": {"post": _operation("Append events.", "events", _EVENTS)},
+            "/v1/records": {
+                "post": _operation("Append the events that records become.", "events", _RECORDS, "text/plain")
+            },
+            "/v1/features": {
+                "get": _operation("Values by name, with age and version.", "features") | {"parameters": _NAMED}
+            },
+            "/v1/status": {"get": _operation("What every host process holds and routes.", "admin")},
             "/livez": {"get": _operation("Whether the process lives.")},
             "/readyz": {"get": _operation("Whether every deployed algorithm has a version that answers.")},
-            "/metrics": {"get": _operation("Prometheus metrics of all host processes.")},
+            "/metrics": {"get": _operation("Prometheus metrics of all host processes.", "admin")},
+        },
+        "components": {
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer", "description": "A key of the setting api_keys, by scope."}
+            }
         },
     }
 
@@ -88,11 +99,36 @@ _EVENTS: dict[str, Any] = {
 }
 
 
-def _operation(summary: str, body: dict[str, Any] | None = None, kind: str = "application/json") -> dict[str, Any]:
+def _operation(
+    summary: str, scope: str = "", body: dict[str, Any] | None = None, kind: str = JSON
+) -> dict[str, Any]:
     problem = {"description": "A problem document (RFC 9457).", "content": {"application/problem+json": {}}}
-    found: dict[str, Any] = {"summary": summary, "responses": {"200": {"description": "The answer."}, "4XX": problem}}
+    answers = {"200": {"description": "The answer."}, "4XX": problem, "5XX": problem}
+    found: dict[str, Any] = {"summary": summary, "responses": answers}
+    if scope:
+        found["security"] = [{"key": [scope]}, {}]
     if body is not None:
         found["requestBody"] = {"required": True, "content": {kind: {"schema": body}}}
+    return found
+
+
+def _predict(body: dict[str, Any]) -> dict[str, Any]:
+    found = _operation("Ask an algorithm.", "predict", body)
+    found["parameters"] = [
+        {
+            "in": "header",
+            "name": "x-deadline-ms",
+            "description": f"Milliseconds until an answer is of no use, {MAX_DEADLINE_MS} at most; absent: the lane's.",
+            "schema": {"type": "integer", "minimum": 1},
+        }
+    ]
+    told = (
+        "Candidates as rows (item_id and the declared fields); the rest is JSON in the schema's metadata, "
+        f"'{REQUEST.decode()}' of a request and '{ANSWER.decode()}' of an answer."
+    )
+    stream = {"schema": {"type": "string", "format": "binary", "description": told}}
+    found["requestBody"]["content"][MEDIA_TYPE] = stream
+    found["responses"]["200"]["content"] = {JSON: {}, MEDIA_TYPE: stream}
     return found
 
 

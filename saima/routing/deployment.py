@@ -51,9 +51,13 @@ class LaneSettings(Strict):
 
 
 class Fallback(Strict):
-    """What answers when the routed version cannot: another lineage, or a constant score. The answer is degraded."""
+    """What answers when the routed version cannot: another lineage, else a rule, else a constant score.
+
+    A rule is an expression of the feature language over the fields that the caller sends. The answer is degraded.
+    """
 
     lineage: str | None = None
+    rule: str | None = None
     constant: float | None = None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +14,9 @@ from saima.features import Algorithm, load
 from saima.features.extractor import Extractor
 from saima.features.lookups import row_sources
 from saima.features.windows import groups
+from saima.host.access import OPERATOR, Caller
 from saima.host.features import MOST, FeatureService, Question, parse_query
-from saima.host.features_grants import OPERATOR, Caller, caller_of
-from saima.settings import FeatureGrant, Settings
+from saima.settings import Settings
 from saima.stores import open_online
 from saima.stores.interfaces import OnlineStore
 from tests.saima.host.features import NOW, SECOND, fill, write_shop
@@ -169,35 +168,18 @@ def test_a_name_of_two_algorithms_is_written_out(store: OnlineStore, shop: Algor
         get(store, both, "best")
     found = get(store, both, "other.best", "shop.best", "other.best")["features"]
     assert [one["name"] for one in found] == ["other.best", "shop.best"]
-    only = Caller("one", ("other.*",))
+    only = Caller("one", ("features:other.*",))
     assert get(store, both, "best", caller=only)["features"][0]["name"] == "other.best"
 
 
 def test_a_caller_reads_what_it_is_granted(store: OnlineStore, shop: Algorithm) -> None:
-    caller = Caller("board", ("shop.views.*", "shop.best"))
+    caller = Caller("board", ("features:shop.views.*", "features:shop.best"))
     assert len(get(store, [shop], "views.mean_1h", "best", caller=caller)["features"]) == 2
     for name in ("popularity", "shop.popularity", "nothing"):
         with pytest.raises(RequestError) as refused:
             get(store, [shop], name, caller=caller)
         assert refused.value.status == 404
         assert "popularity'?" not in refused.value.message
-
-
-def test_callers_by_key_and_address() -> None:
-    grants = {
-        name: FeatureGrant(key_sha256=hashlib.sha256(key.encode()).hexdigest(), names=[f"{name}.*"])
-        for name, key in (("a", "first"), ("b", "second"))
-    }
-    assert caller_of(grants, "Bearer second", "10.0.0.1") == Caller("b", ("b.*",))
-    assert caller_of({}, None, "127.0.0.1") == caller_of({}, None, "::1") == OPERATOR
-    for authorization in (None, "Bearer third", "Basic first", "Bearer "):
-        with pytest.raises(RequestError) as error:
-            caller_of(grants, authorization, "127.0.0.1")
-        assert error.value.status == 401
-    for address in ("10.0.0.1", "unix", None):
-        with pytest.raises(RequestError) as error:
-            caller_of({}, "Bearer first", address)
-        assert error.value.status == 403
 
 
 @pytest.mark.parametrize(

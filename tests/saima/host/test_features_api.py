@@ -16,7 +16,7 @@ from saima.host.api import app
 from saima.host.lease import Loaded
 from saima.host.request import Checker
 from saima.routing.deployment import configure, refresh
-from saima.settings import FeatureGrant
+from saima.settings import ApiKey
 from saima.stores import open_online
 from tests.saima.host.features import NOW, fill, write_shop
 from tests.saima.host.test_api import serving
@@ -40,8 +40,8 @@ def web(rig: Any) -> Iterator[Web]:
 
     with ExitStack() as stack:
 
-        def make(grants: dict[str, FeatureGrant] | None = None, timed: bool = True) -> httpx.Client:
-            rig.settings = rig.settings.model_copy(update={"feature_grants": grants or {}})
+        def make(grants: dict[str, ApiKey] | None = None, timed: bool = True) -> httpx.Client:
+            rig.settings = rig.settings.model_copy(update={"api_keys": grants or {}})
             publication = rig.registry.publish("shop", "main", "digest", "shop:1", "nowhere", {})
             rig.loads[publication] = load
             rig.deploy(refresh("shop", "main", publication), configure("shop", allow_request_time=timed))
@@ -90,7 +90,7 @@ def test_a_bad_question_gets_a_problem_document(
 
 def test_a_key_opens_what_it_is_granted(web: Web) -> None:
     digest = hashlib.sha256(b"secret").hexdigest()
-    client = web({"board": FeatureGrant(key_sha256=digest, names=["shop.views.*"])})
+    client = web({"board": ApiKey(key_sha256=digest, scopes=["features:shop.views.*"])})
     refused = client.get("/v1/features", params=ASK)
     assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
     client.headers["authorization"] = "Bearer secret"
