@@ -24,7 +24,7 @@ def scores_of(text: str, declared: Request, ask: Ask) -> np.ndarray:
     Fields are those of request, user and item, the latter winning. Raises ExpressionError for an expression that does
     not fit them.
     """
-    fields = {**declared.user, **declared.fields}
+    fields: dict[str, str] = {**declared.user, **declared.fields}
     if declared.items is not None:
         fields |= {"item_id": "string", **declared.items.fields}
     node = _compiled(text, tuple(fields.items()))
