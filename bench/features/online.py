@@ -154,7 +154,12 @@ def build(folder: Path) -> tuple[Algorithm, OnlineStore]:
     place.mkdir()
     (place / "algorithm.yaml").write_text(json.dumps(declaration()))
     algorithm = load(place)
-    online = open_online(0, Settings(home=folder, fsync=False), writer=True)
+    return algorithm, fill(algorithm, Settings(home=folder, fsync=False))
+
+
+def fill(algorithm: Algorithm, settings: Settings) -> OnlineStore:
+    """The home's online store, holding the algorithm's state."""
+    online = open_online(0, settings, writer=True)
     tiles = TileEngine(
         groups(algorithm.declaration), lambda _, keys: [None] * len(keys), predicates(algorithm.declaration)
     )
@@ -167,7 +172,7 @@ def build(folder: Path) -> tuple[Algorithm, OnlineStore]:
         for table in {table for table, _, _ in changes}:
             transaction.put_many(table, [(key, data) for name, key, data in changes if name == table])
         transaction.set_position({0: EVENTS})
-    return algorithm, online
+    return online
 
 
 def timed(run: Any, rounds: int) -> dict[str, float]:

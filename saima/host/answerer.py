@@ -18,7 +18,7 @@ from saima.host.breaker import Breakers
 from saima.host.channel import Call, LiveChannel, Send
 from saima.host.deadline import left
 from saima.host.drain import pack
-from saima.host.journal import encode, keep
+from saima.host.journal import keep, snapshot
 from saima.host.lane import Expired, Full, Lane, Ticket
 from saima.host.lease import Loaded, Slot
 from saima.host.meter import Meter
@@ -69,10 +69,15 @@ class Answerer:
         for lane in [*self.lanes.values(), self._shadow]:
             lane.close()
 
-    def submit(self, body: Any, seconds: float | None = None, trace: str | None = None) -> tuple[Lane, Ticket]:
-        """Put a request into its algorithm's lane; the ticket's future gets the answer or the error."""
+    def submit(
+        self, body: Any, seconds: float | None = None, trace: str | None = None, raw: bytes = b""
+    ) -> tuple[Lane, Ticket]:
+        """Put a request into its algorithm's lane; the ticket's future gets the answer or the error.
+
+        raw: the body's JSON, where it came as such.
+        """
         try:
-            ask = envelope(body, trace)
+            ask = envelope(body, trace, raw)
             route = self._route(ask.algorithm)
             if ask.time is not None and not route.state.allow_request_time:
                 raise RequestError("the deployment does not let a caller set the time; leave it out", "/time")
@@ -264,7 +269,7 @@ class Answerer:
         document = decide.record_of(
             ask, made.answer, slot.digest, routed, result, kept, self._clock(), shadow, made.channel
         )
-        return encode(document, result.features, kept.items)
+        return snapshot(document, result.features, kept.items, result.score, result.outputs, ask.raw)
 
     def _journal(self, ask: Ask, time_: int, record: bytes) -> bool:
         if self._spool is None:

@@ -88,7 +88,8 @@ def app(host: Host | Callable[[], Host], collector: Callable[[Host], Collector |
         seconds = bodies.deadline(request)
         data = await bodies.read_bytes(request, found.settings.max_body_bytes)
         body = bodies.parse(data, kind)
-        answer = await _answered(found, *found.submit(body, seconds, bodies.traceparent(request)))
+        raw = data if kind == bodies.JSON else b""
+        answer = await _answered(found, *found.submit(body, seconds, bodies.traceparent(request), raw))
         return bodies.respond(answer, bodies.answer_type(request, kind), answer.get("trace"))
 
     async def events(request: Request) -> Response:

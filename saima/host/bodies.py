@@ -66,7 +66,7 @@ def answer_type(request: Request, kind: str) -> str:
 def respond(document: Any, kind: str = JSON, trace: str | None = None) -> Response:
     """A document as a response. Raises RequestError (500) for one that its algorithm made unfit for the media type."""
     try:
-        body = arrow.write_answer(document) if kind == arrow.MEDIA_TYPE else to_json(document)
+        body = arrow.write_answer(document) if kind == arrow.MEDIA_TYPE else to_json(document, inf_nan_mode="null")
     except (ValueError, TypeError, AttributeError) as error:
         raise RequestError(f"the answer is no {kind}: {error}", status=500) from error
     return Response(body, 200, trace_header(trace), kind)

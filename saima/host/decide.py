@@ -117,7 +117,6 @@ def answer_of(
     time: int,
 ) -> dict[str, Any]:
     """What the caller gets, before the algorithm's own last step."""
-    scores = numbers(result.score)
     answer: dict[str, Any] = {
         "trace": ask.trace,
         "attempt": ask.attempt,
@@ -128,7 +127,7 @@ def answer_of(
         "experiment": routed.main.experiment if routed.main else "",
         "arm": routed.main.arm if routed.main else "",
         "parameters": dict(parameters),
-        "scores": [scores[i] for i in result.returned],
+        "scores": numbers(result.score[result.returned]),
         "degraded": result.degraded,
         "time": time,
     }
@@ -167,9 +166,10 @@ def record_of(
     shadow: bool = False,
     channel: Sequence[Entry] = (),
 ) -> dict[str, Any]:
-    """The journal record without its features; `answered` is the wall clock in ms. The drainer adds boot and number.
+    """The journal record without features and scores, and without the body where that is at hand as bytes.
 
-    channel: what pre- and postprocessing read and were answered.
+    answered: the wall clock in ms. The drainer adds boot and number. channel: what pre- and postprocessing read and were
+    answered.
     """
     main = routed.main
     record: dict[str, Any] = {
@@ -192,11 +192,6 @@ def record_of(
         "position": {str(partition): offset for partition, offset in result.position.items()},
         **({"positions": list(result.positions)} if result.positions else {}),
         "rows": result.rows,
-        "request": ask.request,
-        "user": ask.user,
-        "items": ask.items or [],
-        "scores": numbers(result.score),
-        "outputs": {name: numbers(np.asarray(values)) for name, values in result.outputs.items()},
         "kept": kept.items,
         "weights": kept.weights,
         "whole": kept.whole,
@@ -204,7 +199,11 @@ def record_of(
         "shadow": shadow,
         "override": routed.override,
     }
-    return {**record, "channel": list(channel)} if channel else record
+    if channel:
+        record["channel"] = list(channel)
+    if not ask.raw:
+        record |= {"request": ask.request, "user": ask.user, "items": ask.items or []}
+    return record
 
 
 def fallback(score: np.ndarray, kind: str) -> Result:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
@@ -10,8 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic_core import from_json, to_json
+
 from saima.errors import StoreError
 from saima.events import JOURNAL, JOURNAL_TOPIC, Event, to_table
+from saima.host.journal import text_of
 from saima.host.spool import Record, Spool, abandoned, records
 from saima.stores.interfaces import EventLog
 
@@ -28,15 +30,15 @@ def faulty() -> bool:
 
 
 def pack(algorithm: str, trace: str, time: int, record: bytes) -> bytes:
-    """Bytes of a spooled record: what its event needs on one line, then the record, which is not parsed again."""
-    return json.dumps([algorithm, trace, time]).encode() + b"\n" + record
+    """Bytes of a spooled record: what its event needs on one line, then the record's snapshot."""
+    return to_json([algorithm, trace, time]) + b"\n" + record
 
 
 def event_of(boot: str, record: Record) -> Event:
     """The journal event of a spooled record; its identity is (boot, number), which the record's JSON gets as well."""
     head, _, body = record.data.partition(b"\n")
-    algorithm, trace, time_ = json.loads(head)
-    text = f'{body[:-1].decode()},"boot":"{boot}","number":{record.number}}}'
+    algorithm, trace, time_ = from_json(head)
+    text = f'{text_of(body)[:-1]},"boot":"{boot}","number":{record.number}}}'
     payload = {"algorithm": algorithm, "trace": trace, "record": text}
     return Event(trace, JOURNAL, time_, record.number, f"{boot}:{record.number}", payload)
 

@@ -111,9 +111,14 @@ class Host:
         """
         return self._answerer.wait(*self._answerer.submit(body, seconds, trace))
 
-    def submit(self, body: Any, seconds: float | None = None, trace: str | None = None) -> tuple[Lane, Ticket]:
-        """Start a prediction without waiting; the ticket's future gets the answer or the error."""
-        return self._answerer.submit(body, seconds, trace)
+    def submit(
+        self, body: Any, seconds: float | None = None, trace: str | None = None, raw: bytes = b""
+    ) -> tuple[Lane, Ticket]:
+        """Start a prediction without waiting; the ticket's future gets the answer or the error.
+
+        raw: the body's JSON, where it came as such; the journal then keeps it instead of writing the body anew.
+        """
+        return self._answerer.submit(body, seconds, trace, raw)
 
     def give_up(self, lane: Lane, ticket: Ticket) -> None:
         """Raise Expired for a ticket whose deadline has passed, unless its answer is about to arrive."""

@@ -8,7 +8,7 @@ from saima.errors import BundleError, SaimaError
 from saima.features.declaration import Request
 from saima.host import decide
 from saima.host.channel import Channel
-from saima.host.journal import Kept, encode
+from saima.host.journal import Kept, snapshot, text_of
 from saima.host.lease import Loaded, Slot
 from saima.host.manifest import Manifest
 from saima.host.recorded import RecordedChannel, WarmChannel
@@ -56,4 +56,5 @@ def _answer(loaded: Loaded, manifest: Manifest, body: dict[str, Any]) -> None:
     answer = decide.answer_of(ask, slot, 0, routed, loaded.parameters, result, time)
     answer = decide.finish(loaded, ask, answer, channel)
     kept = Kept(list(range(len(result.score))), [1.0] * len(result.score), True)
-    encode(decide.record_of(ask, answer, manifest.digest, routed, result, kept, time), result.features, kept.items)
+    record = decide.record_of(ask, answer, manifest.digest, routed, result, kept, time)
+    text_of(snapshot(record, result.features, kept.items, result.score, result.outputs))

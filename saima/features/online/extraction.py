@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from saima.events import Position
+from saima.features.online.block import Block
 from saima.features.online.gathered import Version
 from saima.features.types import TIMESTAMP, Type, series, to_frame_value
 
@@ -29,8 +30,12 @@ class Values(Protocol):
         """Types of all features, in declared order."""
         ...
 
-    def plain(self, rows: Sequence[int]) -> dict[str, list[Any]]:
+    def plain(self, rows: Sequence[int], names: Sequence[str] | None = None) -> dict[str, list[Any]]:
         """Values of some rows by feature: None or NaN is missing, a timestamp is its ms, a map its {key, value}."""
+        ...
+
+    def block(self, rows: Sequence[int]) -> Block | None:
+        """Features of some rows that one float32 matrix holds exactly; None where no such matrix is at hand."""
         ...
 
     def frame(self, names: Sequence[str] | None = None) -> pl.DataFrame:
@@ -75,9 +80,13 @@ class Extraction:
         """Types of the features, in declared order."""
         return self._values.types
 
-    def plain(self, rows: Sequence[int]) -> dict[str, list[Any]]:
+    def plain(self, rows: Sequence[int], names: Sequence[str] | None = None) -> dict[str, list[Any]]:
         """Values of some rows by feature, for the journal: None or NaN is missing, a timestamp is its ms."""
-        return self._values.plain(rows)
+        return self._values.plain(rows, names)
+
+    def block(self, rows: Sequence[int]) -> Block | None:
+        """Features of some rows that one float32 matrix holds exactly, for the journal; None where there is none."""
+        return self._values.block(rows)
 
     def select(self, names: Sequence[str]) -> pl.DataFrame:
         """Some features, for tensors that are no matrix: ids, lists, texts."""
@@ -107,9 +116,13 @@ class Framed:
         self.types = types
         self._features = features
 
-    def plain(self, rows: Sequence[int]) -> dict[str, list[Any]]:
+    def plain(self, rows: Sequence[int], names: Sequence[str] | None = None) -> dict[str, list[Any]]:
         """See Values."""
-        return {name: plain_column(self._features.get_column(name), rows) for name in self.types}
+        return {name: plain_column(self._features.get_column(name), rows) for name in names or self.types}
+
+    def block(self, rows: Sequence[int]) -> Block | None:  # noqa: ARG002  see Values
+        """See Values."""
+        return None
 
     def frame(self, names: Sequence[str] | None = None) -> pl.DataFrame:
         """See Values."""
@@ -130,13 +143,18 @@ class OneRow:
         self._values = values
         self.types = types
 
-    def plain(self, rows: Sequence[int]) -> dict[str, list[Any]]:
+    def plain(self, rows: Sequence[int], names: Sequence[str] | None = None) -> dict[str, list[Any]]:
         """See Values."""
         values = self._values
+        types = self.types if names is None else {name: self.types[name] for name in names}
         return {
             name: [values[name] if dtype.element is None else to_frame_value(values[name], dtype)] * len(rows)
-            for name, dtype in self.types.items()
+            for name, dtype in types.items()
         }
+
+    def block(self, rows: Sequence[int]) -> Block | None:  # noqa: ARG002  see Values
+        """See Values."""
+        return None
 
     def frame(self, names: Sequence[str] | None = None) -> pl.DataFrame:
         """See Values."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from saima.features.online.block import KINDS, Block
 from saima.features.online.buffers import Buffers
 from saima.features.online.extraction import plain_column, repeated
 from saima.features.online.item_rows import as_float32
@@ -42,6 +43,15 @@ class Filling:
         self._pairs = runs([(row, self.places[name]) for row, name in enumerate(program.narrow)])
         self._hard = [name for name in program.hard if name in self.places]
         self._buffers = Buffers()
+        self._blocks: tuple[list[str], NDArray[np.intp], str] | None = None
+
+    def block(self, types: Mapping[str, Type]) -> tuple[list[str], NDArray[np.intp], str]:
+        """Columns that float32 can hold: names, places, kinds (see block.KINDS)."""
+        if self._blocks is None:
+            names = [name for name in self.columns if types[name].name in KINDS]
+            places = np.array([self.places[name] for name in names], np.intp)
+            self._blocks = (names, places, "".join(KINDS[types[name].name] for name in names))
+        return self._blocks
 
     def take(self, n: int) -> NDArray[np.float32]:
         """A matrix [n, columns], its contents anything."""
@@ -92,11 +102,21 @@ class PairValues:
             made[:, place] = matrix[:, at] if at is not None else self._column(name)
         return made
 
-    def plain(self, rows: Sequence[int]) -> dict[str, list[Any]]:
+    def plain(self, rows: Sequence[int], names: Sequence[str] | None = None) -> dict[str, list[Any]]:
         """See Values."""
         places = np.array(rows, np.intp)
         with np.errstate(all="ignore"):  # what float32 does not hold is infinite
-            return {name: self._plain(name, dtype, places) for name, dtype in self.types.items()}
+            return {name: self._plain(name, self.types[name], places) for name in names or self.types}
+
+    def block(self, rows: Sequence[int]) -> Block | None:
+        """See Values."""
+        names, columns, kinds = self._filling.block(self.types)
+        if not names:
+            return None
+        matrix = self.matrix(self._filling.columns)
+        if len(rows) < len(matrix):
+            matrix = matrix[np.array(rows, np.intp)]
+        return Block.of(names, kinds, matrix if len(names) == matrix.shape[1] else matrix[:, columns])
 
     def _plain(self, name: str, dtype: Type, places: NDArray[np.intp]) -> list[Any]:
         pairs = self._pairs

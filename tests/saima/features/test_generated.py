@@ -25,7 +25,7 @@ from saima.features.requests import Fields
 from saima.features.types import TIMESTAMP, declared, from_frame_value, parse_type, series
 from saima.features.windows import groups
 from saima.features.windows.where import predicates
-from saima.host.journal import encode
+from saima.host.journal import snapshot, text_of
 from saima.settings import Settings
 from saima.stores import open_online
 from saima.stores.interfaces import OnlineStore
@@ -116,7 +116,7 @@ def served(algorithm: Algorithm, made: World, online: OnlineStore) -> list[tuple
             "trace": "t", "time": time, "position": {"0": position}, "rows": answer.rows, "request": request,
             "user": user, "items": items, "kept": list(range(count)), "whole": True, "degraded": [],
         }  # fmt: skip
-        found.append((answer, json.loads(encode(record, answer, record["kept"]))))
+        found.append((answer, json.loads(text_of(snapshot(record, answer, record["kept"])))))
     return found
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from saima.errors import RequestError
 from saima.features.declaration import Items, Request
-from saima.host.request import Checker, checker, envelope
+from saima.host.request import Checker, QuickItems, checker, envelope
 
 FIELDS = {"n": "int64", "f": "float32", "s": "string", "b": "bool", "t": "timestamp", "l": "list<int64>"}
 FIELDS |= {"v": "vector<float32, 2>", "m": "map<string, float64>"}
 GOOD: dict[str, Any] = {"n": 1, "f": 1, "s": "a", "b": True, "t": 5, "l": [1, None], "v": [1.0, 2], "m": {"a": 0.5}}
 DECLARED = Request(fields=FIELDS, user={"age": "int64"}, items=Items(max=2, fields={"price": "float64"}))
 ITEM = {"item_id": "i", "price": 1.0}
+ANY = st.one_of(st.none(), st.booleans(), st.integers(-(2**64), 2**64), st.floats(), st.text(max_size=2))
 
 
 def body(**changes: Any) -> dict[str, Any]:
@@ -94,3 +97,23 @@ def test_a_trace_is_made_or_taken_from_the_header() -> None:
 def test_an_unknown_type_is_an_error_of_the_declaration() -> None:
     with pytest.raises(ValueError, match="unknown type"):
         checker("int65")
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["item_id", "f", "n", "s", "b", "x"]), ANY, max_size=5), max_size=4))
+def test_a_quick_yes_is_what_the_slow_look_says(items: list[Any]) -> None:
+    fields = {"f": "float32", "n": "int64", "s": "string", "b": "bool"}
+    quick = QuickItems({"item_id": "string", **fields})
+    if quick.fits(items):
+        slow = Checker(Request(items=Items(max=10, fields=fields)))
+        slow._quick = QuickItems({"item_id": "list<string>"})  # never says yes
+        slow.check(envelope({"algorithm": "a", "items": items}))
+
+
+def test_items_that_are_right_are_seen_so_at_once() -> None:
+    quick = QuickItems({"item_id": "string", "f": "float32", "n": "int64"})
+    good = {"item_id": "a", "f": 0.5, "n": -(2**63)}
+    assert quick.fits([good, {**good, "f": None, "n": None}])
+    for wrong in ({"item_id": None}, {"f": float("inf")}, {"n": 2**63}, {"n": True}, {"f": "1"}, {"more": 1}):
+        assert not quick.fits([good, {**good, **wrong}])
+    assert not quick.fits([good, "item"])
+    assert not quick.fits([{"item_id": "a", "f": 0.5, "x": 1}])

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 
 from saima.events import JOURNAL
 from saima.host.drain import Drainer, pack, publish
+from saima.host.journal import snapshot
 from saima.host.spool import FRAME, Spool, abandoned, frame, records
 from saima.settings import Settings
 from saima.stores import open_log
 
 
 def entry(number: int) -> bytes:
-    return pack("toy", f"t{number}", 1000 + number, b'{"trace":"t%d"}' % number)
+    return pack("toy", f"t{number}", 1000 + number, snapshot({"trace": f"t{number}"}, None, []))
 
 
 def logged(settings: Settings) -> list[dict[str, Any]]:
@@ -91,10 +92,11 @@ def test_the_spool_of_a_killed_process_is_taken_over_once(tmp_path: Path) -> Non
 import sys, time
 from pathlib import Path
 from saima.host.drain import pack
+from saima.host.journal import snapshot
 from saima.host.spool import Spool
 spool = Spool(Path(sys.argv[1]), "dead")
 for number in range(20):
-    spool.append(pack("toy", f"t{number}", number, b"{\\"a\\":1}"))
+    spool.append(pack("toy", f"t{number}", number, snapshot({"a": 1}, None, [])))
 print("written", flush=True)
 time.sleep(60)
 """
