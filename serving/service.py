@@ -10,7 +10,7 @@ from typing import Any
 import bentoml
 
 from saima.errors import BundleError
-from saima.host.api import app
+from saima.host.api import app, shortened
 from saima.host.collector import Collector, declared_sources
 from saima.host.host import Host
 from saima.host.manifest import MANIFEST, read_manifest
@@ -53,17 +53,29 @@ def make_service(algorithm: str | None = None) -> Any:
             return ready
 
     mounted = bentoml.asgi_app(application, path="/")(Service)
-    return bentoml.service(
+    service = bentoml.service(
         mounted,
         name=algorithm or "saima_host",
         workers=settings().host_workers if algorithm is None else 1,
-        http={"host": "127.0.0.1", "port": settings().host_port},  # no keys yet: loopback only
+        http={"host": "127.0.0.1", "port": settings().host_port},  # another address needs keys
         envs=ENVIRONMENT,
         traffic={"timeout": 90},
         metrics={"enabled": False},  # ours tell about all workers of the port
         logging={"access": {"enabled": False}},  # the journal holds every answer
         tracing={"excluded_urls": "v1/,livez,readyz,metrics"},  # traceparent is ours to read; spans would go nowhere
     )
+
+    class Shortened(type(service)):  # type: ignore[misc]
+        """The service; its predictions do not pass BentoML's middleware, which takes longer than a small answer."""
+
+        __slots__ = ()
+
+        def to_asgi(self, *arguments: Any, **options: Any) -> Any:
+            """BentoML's application behind a short way for predictions."""
+            return shortened(application, super().to_asgi(*arguments, **options))
+
+    service.__class__ = Shortened
+    return service
 
 
 def registry_host() -> Host:

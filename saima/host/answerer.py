@@ -34,7 +34,9 @@ MAX_SECONDS = 60.0
 _SHADOW_QUEUE = 64
 _SHADOW_SECONDS = 5.0
 _LOOKED = 0.01
-"""Most of the requests whose features are looked through for faults: it computes them once more."""
+"""Most of the requests whose features are looked through for faults: it computes them once more, without haste."""
+_LOOK_SECONDS = 1.0
+"""Least time between two looks."""
 
 
 class Answerer:
@@ -52,6 +54,7 @@ class Answerer:
         self._clock = clock
         self._random = random.Random()  # noqa: S311 - samples journal rows, guards nothing
         self.breakers = Breakers()
+        self._look_at = 0.0
         self._shadow = Lane("shadow", 1, _SHADOW_QUEUE)
 
     def adopt(self, table: RoutingTable) -> None:
@@ -123,7 +126,8 @@ class Answerer:
                 return None
             self._journal(ask, time_, record)
             made.slot.answered += 1
-            if self._random.random() < min(slot.loaded.journal.full, _LOOKED):
+            if self._random.random() < min(slot.loaded.journal.full, _LOOKED) and started >= self._look_at:
+                self._look_at = started + _LOOK_SECONDS
                 self._look_for_faults(ask, slot, time_)
         except RequestError as error:
             self._meter.count("refused" if error.status < 500 else "failed")

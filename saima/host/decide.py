@@ -168,8 +168,8 @@ def record_of(
 ) -> dict[str, Any]:
     """The journal record without features and scores, and without the body where that is at hand as bytes.
 
-    answered: the wall clock in ms. The drainer adds boot and number. channel: what pre- and postprocessing read and were
-    answered.
+    answered: the wall clock in ms. channel: what pre- and postprocessing read and were answered. The drainer adds boot
+    and number.
     """
     main = routed.main
     record: dict[str, Any] = {

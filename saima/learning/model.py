@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
@@ -116,20 +116,13 @@ class Model(Protocol):
         ...
 
 
-@runtime_checkable
-class SeveralOutputs(Protocol):
-    """A model with more than one output."""
-
-    def outputs(self, columns: Features) -> dict[str, NDArray[np.float64]]:
-        """Every output by name, float64 [n]."""
-        ...
-
-
 def outputs(model: Model, declared: ModelDeclaration, columns: Features) -> dict[str, NDArray[np.float64]]:
-    """What a model says of each row, by the names that the declaration gives, float64 [n] each."""
-    if isinstance(model, SeveralOutputs):
-        return model.outputs(columns)
-    return {declared.output: model.predict(columns)}
+    """What a model says of each row, by the names that the declaration gives, float64 [n] each.
+
+    A model with several outputs has `outputs(columns)`, which gives every one by name.
+    """
+    several: Callable[[Features], dict[str, NDArray[np.float64]]] | None = getattr(model, "outputs", None)
+    return {declared.output: model.predict(columns)} if several is None else several(columns)
 
 
 class Trainer(Protocol):

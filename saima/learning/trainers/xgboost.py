@@ -47,7 +47,8 @@ class XGBoostModel:
 
     def predict(self, columns: Features) -> NDArray[np.float64]:
         """Score rows, float64 [n]; a single row takes about 0.1 ms."""
-        scores = self.booster.inplace_predict(matrix(columns, self.features), missing=np.nan)
+        rows = matrix(columns, self.features)  # of as many columns as the booster has: they are its own names
+        scores = self.booster.inplace_predict(rows, missing=np.nan, validate_features=False)
         return np.asarray(scores, dtype=np.float64)
 
     def save(self, directory: Path) -> None:
