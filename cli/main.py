@@ -22,6 +22,7 @@ COMMANDS = {
     "streams": ("cli.streams:streams", "What streams keep, and which aggregates share it."),
     "rules": ("cli.rules:rules", "Deploy, list, explain and test patterns over events."),
     "backfill": ("cli.backfill:backfill", "Write the features of history, which may be larger than memory."),
+    "bundle": ("cli.bundle:bundle", "Build, sign and publish a version of an algorithm."),
     "deploy": ("cli.deploy:deploy", "Route a published bundle, or list what there is."),
     "rollback": ("cli.rollback:rollback", "Route the last good version and hold the lineage."),
     "key": ("cli.key:key", "Make a key for the host's API, with scopes."),

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -27,6 +27,26 @@ class ApiKey(BaseModel):
         min_length=1,
         description="predict, events, admin (status and metrics), features:<pattern of names> as flight_delay.dep_*.",
     )
+
+
+class RemoteModels(BaseModel):
+    """Where the models of one declared name run. The address and the key are secrets: no log and no bundle has them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: SecretStr = Field(description="Address of the scoring path, such as http://10.0.0.7:3200/v1/score.")
+    key: SecretStr | None = Field(None, description="Sent as a bearer key.")
+    timeout_ms: int = Field(500, ge=1, le=60_000, description="Most that an answer may take, all attempts together.")
+    retries: int = Field(1, ge=0, le=10, description="Further attempts after a broken connection or a failure.")
+    failures: int = Field(5, ge=1, description="Failures in a row that open the circuit breaker.")
+    pause_s: float = Field(5.0, gt=0, description="How long it stays open before one request tries again.")
+
+    @field_validator("url")
+    @classmethod
+    def _is_http(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return value
 
 
 class Settings(BaseSettings):
@@ -52,6 +72,14 @@ class Settings(BaseSettings):
         0, ge=0, le=1000, description="Least ms between two commits of a handful of events; more gather in one."
     )
     max_body_bytes: int = Field(8 << 20, ge=1 << 10, description="Largest body that the host's API reads.")
+    remote_models: dict[str, RemoteModels] = Field(
+        {}, description="Addresses that bundles may ask for models, by the name that a declaration gives as `remote`."
+    )
+    trusted_keys: list[str] = Field(
+        [],
+        description="Public keys (base64) of which one must have signed a bundle; none: unsigned ones load.",
+    )
+    signing_key: Path | None = Field(None, description="File of the private key that signs the bundles built here.")
     fsync: bool = Field(True, description="Force every commit of the online store to the disk.")
 
     @classmethod

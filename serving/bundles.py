@@ -26,6 +26,7 @@ from saima.host.manifest import (
     folder_digests,
     model_digest,
 )
+from saima.host.signature import SIGNATURE, sign
 from saima.learning.trainers import trainer
 from saima.settings import ROOT, Settings
 from saima.settings import settings as process_settings
@@ -51,6 +52,7 @@ RUNTIME = (
     "deltalake",
     "starlette",
     "httpx",
+    "cryptography",
     "xgboost-cpu",
     "xgboost",
     "lightgbm",
@@ -107,7 +109,7 @@ def build(
         tempfile.TemporaryDirectory(dir=home / "tmp") as work,
     ):
         stage = Path(work)
-        entries = {name: _store_model(algorithm.name, name, model, home) for name, model in models.items()}
+        entries = {name: _store_model(algorithm, name, model, home) for name, model in models.items()}
         stage_sources(stage, algorithm)
         loaded = {name: trainer(model.kind).load(model.directory) for name, model in models.items()}
         answers = stage_golden(stage, algorithm, loaded, golden, parameters)
@@ -131,10 +133,14 @@ def build(
             evaluation=dict(evaluation or {}),
         ).sealed()
         (stage / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+        if chosen.signing_key is not None:
+            (stage / SIGNATURE).write_text(sign(manifest.digest, chosen.signing_key))
         version = f"{lineage}-{manifest.digest[:12]}".lower()
         path = home / "bentos" / algorithm.name / version
         if not path.is_dir():
             _build_bento(stage, algorithm, version, entries)
+        elif chosen.signing_key is not None:
+            _put(path / "src" / SIGNATURE, (stage / SIGNATURE).read_text())
     document = manifest.model_dump(mode="json", exclude={"files"})
     tag = f"{algorithm.name}:{version}"
     publication = registry.publish(algorithm.name, lineage, manifest.digest, tag, str(path), document)
@@ -173,18 +179,20 @@ def code_version() -> str:
     return hashlib.sha256("".join(sources).encode()).hexdigest()[:16]
 
 
-def _store_model(algorithm: str, name: str, model: TrainedModel, home: Path) -> ModelEntry:
+def _store_model(algorithm: Algorithm, name: str, model: TrainedModel, home: Path) -> ModelEntry:
     """Put a model's folder into BentoML's model store under a tag made of its digest."""
     import bentoml
 
     digest = model_digest(model.directory)
-    tag = f"{algorithm}-{name}:{digest[:16]}".lower().replace("_", "-")
+    tag = f"{algorithm.name}-{name}:{digest[:16]}".lower().replace("_", "-")
     store_name, _, version = tag.partition(":")
     place = home / "models" / store_name / version
     if not place.is_dir():
-        with bentoml.models.create(tag, labels={"algorithm": algorithm, "model": name, "kind": model.kind}) as created:
+        labels = {"algorithm": algorithm.name, "model": name, "kind": model.kind}
+        with bentoml.models.create(tag, labels=labels) as created:
             shutil.copytree(model.directory, created.path, dirs_exist_ok=True)
-    return ModelEntry(kind=model.kind, tag=tag, digest=digest, facts=dict(model.facts))
+    remote = algorithm.declaration.models[name].remote
+    return ModelEntry(kind=model.kind, tag=tag, digest=digest, facts=dict(model.facts), remote=remote)
 
 
 def _build_bento(stage: Path, algorithm: Algorithm, version: str, entries: Mapping[str, ModelEntry]) -> None:
@@ -210,6 +218,13 @@ def _build_bento(stage: Path, algorithm: Algorithm, version: str, entries: Mappi
         sys.modules.pop("service", None)
         if known is not None:
             sys.modules["service"] = known
+
+
+def _put(path: Path, text: str) -> None:
+    """Write a file beside one that hosts may be reading: whole or not at all."""
+    fresh = path.with_suffix(".fresh")
+    fresh.write_text(text)
+    fresh.replace(path)
 
 
 def _requirements() -> list[str]:

@@ -10,8 +10,10 @@ from typing import Any
 import bentoml
 
 from saima.errors import BundleError
+from saima.host import models_app
 from saima.host.api import app, shortened
 from saima.host.collector import Collector, declared_sources
+from saima.host.features_grants import caller_of
 from saima.host.host import Host
 from saima.host.manifest import MANIFEST, read_manifest
 from saima.host.source import BundleSource
@@ -76,6 +78,29 @@ def make_service(algorithm: str | None = None) -> Any:
 
     service.__class__ = Shortened
     return service
+
+
+def make_models_service() -> Any:
+    """The BentoML service that scores with the models of this home's store for hosts elsewhere."""
+    chosen = settings()
+    application = models_app.app(
+        models_app.ModelStore(chosen.home / "bentoml" / "models"),
+        lambda authorization, address: caller_of(chosen.feature_grants, authorization, address),
+    )
+
+    class Service:
+        """Saima's models for hosts elsewhere."""
+
+    return bentoml.service(
+        bentoml.asgi_app(application, path="/")(Service),
+        name="saima_models",
+        workers=1,
+        http={"host": "127.0.0.1", "port": chosen.host_port + 100},
+        envs=ENVIRONMENT,
+        metrics={"enabled": False},
+        logging={"access": {"enabled": False}},
+        tracing={"excluded_urls": "v1/,livez"},
+    )
 
 
 def registry_host() -> Host:

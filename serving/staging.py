@@ -11,6 +11,7 @@ import polars as pl
 
 from saima.errors import BundleError
 from saima.host.bundle import Scoring
+from saima.host.journal import numbers
 from saima.host.manifest import GOLDEN_FEATURES, GOLDEN_INPUTS, Golden
 from saima.learning.trainers import Model
 from saima.settings import ROOT
@@ -75,7 +76,7 @@ def stage_golden(
             start=0,
             rows=rows,
             parameters=dict(chosen),
-            scores=scoring.score(features.head(rows), chosen).score.tolist(),
+            scores=numbers(scoring.score(features.head(rows), chosen).score),
         )
         for chosen in parameters
         for rows in sorted({1, features.height})

@@ -155,6 +155,9 @@ class Model(Strict):
         "tensors", description="What a SavedModel or frozen graph takes: tensors by name, or serialized tf.Examples."
     )
     signature: str = Field("serving_default", description="Signature of a SavedModel.")
+    remote: Name | None = Field(
+        None, description="Runs behind the address that the host's setting remote_models gives this name; absent: here."
+    )
 
     @property
     def produced(self) -> tuple[str, ...]:

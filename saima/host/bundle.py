@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,9 @@ from saima.host.manifest import (
     verify_files,
 )
 from saima.host.owncode import OwnCode
-from saima.learning.model import outputs
+from saima.host.remote import Remote, RemoteModel, Remotes
+from saima.host.signature import check_signature
+from saima.learning.model import outputs, spec_of
 from saima.learning.trainers import Model, trainer
 
 if TYPE_CHECKING:
@@ -111,26 +113,41 @@ class Bundle:
         self._own: OwnCode | None = OwnCode(algorithm.directory, manifest.digest)
 
     @classmethod
-    def open(cls, path: str | Path, verify: bool = True, digest: str | None = None) -> Bundle:
+    def open(
+        cls,
+        path: str | Path,
+        verify: bool = True,
+        digest: str | None = None,
+        remotes: Remotes | None = None,
+        trusted: Sequence[str] = (),
+    ) -> Bundle:
         """Open a Bento's folder, or the folder that holds its manifest.
 
         With `verify` every file is held against its digest before anything is loaded; with `digest` the bundle must be
-        that one. Raises BundleError naming the file.
+        that one. remotes: where models run that the bundle says are remote; absent: every model is loaded here.
+        trusted: public keys of which one must have signed the bundle, if there are any. Raises BundleError naming the
+        file, the signature or the remote.
         """
         root = bundle_root(Path(path))
         manifest = read_manifest(root)
         if digest is not None and digest != manifest.digest:
             raise BundleError(f"{root}: is bundle {manifest.digest[:12]}, and {digest[:12]} was asked for")
-        directories = {name: model_directory(root, entry) for name, entry in manifest.models.items()}
+        if trusted:
+            check_signature(root, manifest.digest, trusted)
+        here = {name: entry for name, entry in manifest.models.items() if entry.remote is None or remotes is None}
+        directories = {name: model_directory(root, entry) for name, entry in here.items()}
         if verify:
             verify_files(root, manifest)
-            for name, entry in manifest.models.items():
+            for name, entry in here.items():
                 if model_digest(directories[name]) != entry.digest:
                     raise BundleError(f"{directories[name]}: model '{name}' has been changed since it was built")
         algorithm = load(root / "algorithms" / manifest.algorithm, root=root / "algorithms")
         if algorithm.plan.hash != manifest.plan_hash:
             raise BundleError(f"{root}: this process compiles another feature plan than the bundle was built with")
-        models = {name: _shared(entry, directories[name]) for name, entry in manifest.models.items()}
+        models: dict[str, Model] = {name: _shared(entry, directories[name]) for name, entry in here.items()}
+        for name, entry in manifest.models.items():
+            if remotes is not None and entry.remote is not None:
+                models[name] = _elsewhere(algorithm, name, entry, remotes.get(entry.remote))
         return cls(root, manifest, algorithm, models)
 
     @property
@@ -159,14 +176,16 @@ class Bundle:
 
         Raises BundleError naming the feature or the request that differs: features exactly, scores by a relative 1e-5.
         """
-        inputs, expected = _frame(self.path / GOLDEN_INPUTS), _frame(self.path / GOLDEN_FEATURES)
+        inputs, recorded = _frame(self.path / GOLDEN_INPUTS), _frame(self.path / GOLDEN_FEATURES)
         features = self.algorithm.plan.evaluate(inputs)
-        differing = first_difference(features, expected)
+        differing = first_difference(features, recorded)
         if differing:
             raise BundleError(f"bundle {self.manifest.digest[:12]}: golden {differing}")
         for number, golden in enumerate(self.manifest.golden):
             scores = self.score(features.slice(golden.start, golden.rows), golden.parameters).score
-            if not np.allclose(scores, golden.scores, rtol=RELATIVE, atol=ABSOLUTE):
+            expected = np.array([np.nan if one is None else one for one in golden.scores])
+            found = np.where(np.isfinite(scores), scores, np.nan)
+            if not np.allclose(found, expected, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True):
                 raise BundleError(
                     f"bundle {self.manifest.digest[:12]}: golden request {number} is answered {scores.tolist()[:3]} "
                     f"and was {golden.scores[:3]}"
@@ -217,6 +236,11 @@ def _shared(entry: ModelEntry, directory: Path) -> Model:
                 raise BundleError(f"model {entry.tag}: {error}") from error
             _models[entry.digest] = model
         return model
+
+
+def _elsewhere(algorithm: Algorithm, name: str, entry: ModelEntry, remote: Remote) -> RemoteModel:
+    spec = spec_of(algorithm.declaration, name, directory=algorithm.directory)
+    return RemoteModel(entry.kind, entry.digest, spec.features, spec.declaration.output, remote)
 
 
 def _frame(path: Path) -> pl.DataFrame:

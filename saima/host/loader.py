@@ -10,6 +10,7 @@ from saima.host.bundle import Bundle
 from saima.host.eligibility import Eligibility
 from saima.host.lease import Loaded
 from saima.host.online import PatientOnline
+from saima.host.remote import Remotes
 from saima.host.request import Checker
 from saima.host.tables import Tables
 from saima.host.warming import warm_up
@@ -24,10 +25,12 @@ class Loader:
     def __init__(self, settings: Settings) -> None:
         self.online = PatientOnline(lambda: open_reader(settings))
         self.caches = Caches(self.online)
+        self._remotes = Remotes(settings.remote_models)
+        self._trusted = settings.trusted_keys
 
     def load(self, row: BundleRow) -> Loaded:
         """A published bundle, ready. Raises BundleError if it is tampered with, or fails golden or warm-up requests."""
-        bundle = Bundle.open(Path(row.path), digest=row.digest or None)
+        bundle = Bundle.open(Path(row.path), digest=row.digest or None, remotes=self._remotes, trusted=self._trusted)
         bundle.check_golden()
         declared = bundle.algorithm.declaration
         extractor = Extractor(bundle.algorithm, self.online, self.caches)
@@ -46,5 +49,6 @@ class Loader:
         return made
 
     def close(self) -> None:
-        """Close the online store."""
+        """Close the online store and the connections to remote models."""
         self.online.close()
+        self._remotes.close()

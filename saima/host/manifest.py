@@ -24,21 +24,28 @@ class _Strict(BaseModel):
 
 
 class ModelEntry(_Strict):
-    """A model: its kind, its tag in BentoML's model store, the digest of its files, and where it came from."""
+    """A model: its kind, its tag in BentoML's model store, the digest of its files, and where it came from.
+
+    remote: the name under which the host's settings say where it runs; None: in the host.
+    """
 
     kind: str
     tag: str
     digest: str
     facts: dict[str, Any] = {}
+    remote: str | None = None
 
 
 class Golden(_Strict):
-    """One recorded answer: rows `start .. start + rows` of the golden frames, scored under `parameters`."""
+    """One recorded answer: rows `start .. start + rows` of the golden frames, scored under `parameters`.
+
+    A score that is no finite number is null.
+    """
 
     start: int
     rows: int
     parameters: dict[str, Any] = {}
-    scores: list[float]
+    scores: list[float | None]
 
 
 class Lane(_Strict):

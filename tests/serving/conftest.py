@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
 from saima.features.algorithm import Algorithm, load
+from saima.host.host import Host
 from saima.learning.increments import DataState
 from saima.learning.trainers import spec_of, trainer
+from saima.routing.deployment import chain, configure, refresh, write
 from saima.settings import Settings
-from saima.stores import open_registry
+from saima.stores import open_log, open_registry
 from saima.stores.interfaces import BundleRow
 from serving.bundles import TrainedModel, build
+from serving.imports import publish_models
 
 DECLARATION = """
 algorithm: small
@@ -113,3 +120,70 @@ def copy(row: BundleRow, tmp_path: Path) -> Path:
     """The bundle in a store of its own, to be spoilt; the path of the Bento."""
     shutil.copytree(Path(row.path).parents[2], tmp_path / "bentoml", symlinks=True)
     return tmp_path / "bentoml" / Path(row.path).relative_to(Path(row.path).parents[2])
+
+
+class Works:
+    """A home whose small algorithms have models in Python, so that real bundles are built in a second."""
+
+    def __init__(self, home: Path) -> None:
+        self.settings = Settings(home=home, algorithms=home / "algorithms")
+        self.registry = open_registry(self.settings)
+        self.hosts: list[Host] = []
+
+    def write(self, name: str, files: dict[str, str]) -> Algorithm:
+        """Write an algorithm's folder."""
+        folder = self.settings.algorithms / name
+        for path, text in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+        return load(folder)
+
+    def publish(self, name: str, files: dict[str, str]) -> BundleRow:
+        """Write an algorithm, and build and publish its bundle."""
+        return publish_models(self.write(name, files), self.settings)
+
+    def deploy(self, *rows: BundleRow, **settings: Any) -> int:
+        """Route bundles."""
+        each = [chain(refresh(r.algorithm, r.lineage, r.publication), configure(r.algorithm, **settings)) for r in rows]
+        return write(self.registry, chain(*each), "test", "test").epoch
+
+    def host(self, **options: Any) -> Host:
+        """A host of this process over the home, started, with every wanted version loaded or failed."""
+        made = Host(self.settings, poll=0.02, **options)
+        self.hosts.append(made)
+        made.start()
+        assert made.settle(60)
+        return made
+
+    def stop(self) -> None:
+        """Stop every host."""
+        while self.hosts:
+            self.hosts.pop().stop()
+
+    def journal(self) -> list[dict[str, Any]]:
+        """All journal records of the log."""
+        log = open_log(self.settings)
+        found: list[dict[str, Any]] = []
+        position: dict[int, int] = {}
+        while segments := log.read(position, topics=["journal"]):
+            for segment in segments:
+                found += [json.loads(text) for text in segment.table["record"].to_pylist()]
+                position = {segment.partition: segment.last}
+        log.close()
+        return found
+
+    @staticmethod
+    def eventually(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+        """The first truthy value of a condition; fails after a deadline."""
+        until = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < until, "the condition did not come true in time"
+            threading.Event().wait(0.02)
+        return found
+
+
+@pytest.fixture
+def works(tmp_path: Path) -> Iterator[Works]:
+    made = Works(tmp_path)
+    yield made
+    made.stop()

@@ -1,0 +1,1 @@
+"""The service that scores with models for other hosts."""
