@@ -29,9 +29,7 @@ def rebuild(algorithm: Algorithm, lineage: str | None, registry: Registry, setti
     lineages = sorted({row.lineage for row in rows})
     if not rows:
         of = f" of lineage '{lineage}'" if lineage else ""
-        raise SaimaError(
-            f"no bundle of '{algorithm.name}'{of} has been published, and its models have no files: train it"
-        )
+        raise SaimaError(f"'{algorithm.name}'{of} has no published bundle, and its models have no files: train them")
     if len(lineages) > 1:
         raise SaimaError(f"'{algorithm.name}' has the lineages {', '.join(lineages)}; say which with --lineage")
     root = bundle_root(Path(rows[-1].path))

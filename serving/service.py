@@ -11,9 +11,9 @@ import bentoml
 
 from saima.errors import BundleError
 from saima.host import models_app
+from saima.host.access import caller_of
 from saima.host.api import app, shortened
 from saima.host.collector import Collector, declared_sources
-from saima.host.features_grants import caller_of
 from saima.host.host import Host
 from saima.host.manifest import MANIFEST, read_manifest
 from saima.host.source import BundleSource
@@ -85,7 +85,7 @@ def make_models_service() -> Any:
     chosen = settings()
     application = models_app.app(
         models_app.ModelStore(chosen.home / "bentoml" / "models"),
-        lambda authorization, address: caller_of(chosen.feature_grants, authorization, address),
+        lambda authorization, address: caller_of(chosen.api_keys, authorization, address).require("predict"),
     )
 
     class Service:

@@ -133,6 +133,8 @@ def answer_of(
     }
     if ask.items:
         answer["items"] = [ask.items[i]["item_id"] for i in result.returned]
+        if slot.loaded.top_k is not None:
+            answer["top_k"] = slot.loaded.top_k
     return answer
 
 

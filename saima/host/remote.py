@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,9 @@ class Remote:
         breaker is open, and for a refusal, which is not tried again.
         """
         with self._lock:
-            if not self._breaker.allows(time.monotonic()):
-                raise RemoteError(f"remote '{self.name}' is not asked for now: its circuit breaker is open")
+            allowed, self._breaker = self._breaker.ask(time.monotonic())
+        if not allowed:
+            raise RemoteError(f"remote '{self.name}' is not asked for now: its circuit breaker is open")
         now = time.monotonic()
         until = now + min(self._settings.timeout_ms / 1000, SHARE * left(now, MOST))
         address = self._settings.url.get_secret_value()
@@ -117,7 +118,7 @@ class Remote:
         if found.height != rows or not all(dtype == pl.Float64 for dtype in found.dtypes):
             raise self._failed(f"its answer has {found.height} rows for {rows}, or something but float64")
         with self._lock:
-            self._breaker = self._breaker.succeed()
+            self._breaker = replace(self._breaker, failures=0, opened=None, probing=None)
         return found
 
     def _failed(self, why: str) -> RemoteError:

@@ -52,6 +52,7 @@ def _answer(loaded: Loaded, manifest: Manifest, body: dict[str, Any]) -> None:
         channel = RecordedChannel(declared, body["channel"])
     result = decide.compute(loaded, ask, loaded.parameters, time, channel)
     slot = Slot(manifest.algorithm, manifest.lineage, 0, manifest.digest)
+    slot.fill(loaded)
     routed = decide.Routed(None, [], manifest.lineage, {})
     answer = decide.answer_of(ask, slot, 0, routed, loaded.parameters, result, time)
     answer = decide.finish(loaded, ask, answer, channel)

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import polars as pl
 import pytest
+import uvicorn
 
 from saima.features.algorithm import Algorithm, load
 from saima.host.host import Host
 from saima.learning.increments import DataState
 from saima.learning.trainers import spec_of, trainer
 from saima.routing.deployment import chain, configure, refresh, write
-from saima.settings import Settings
+from saima.settings import ROOT, Settings
 from saima.stores import open_log, open_registry
 from saima.stores.interfaces import BundleRow
 from serving.bundles import TrainedModel, build
@@ -182,8 +191,93 @@ class Works:
         return found
 
 
+@pytest.fixture(scope="session")
+def make_works() -> type[Works]:
+    """Makes a home of its own, for the tests of one file."""
+    return Works
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Server:
+    """A `bentoml serve` process."""
+
+    arguments: list[str]
+    environment: dict[str, str]
+    folder: Path
+    port: int = field(default_factory=free_port)
+
+    def __enter__(self) -> Server:
+        bentoml = Path(sys.executable).parent / "bentoml"
+        self.output = (self.folder / f"serve-{self.port}.log").open("wb")
+        self.process = subprocess.Popen(
+            [bentoml, "serve", *self.arguments, "--host", "127.0.0.1", "--port", str(self.port)],
+            env=self.environment,
+            stdout=self.output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=ROOT,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise
+        finally:
+            self.output.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def ready(self) -> bool:
+        assert self.process.poll() is None, Path(self.output.name).read_text()[-3000:]
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+@pytest.fixture(scope="session")
+def bento_server() -> type[Server]:
+    """A `bentoml serve` process: arguments, environment, folder of its log."""
+    return Server
+
+
 @pytest.fixture
 def works(tmp_path: Path) -> Iterator[Works]:
     made = Works(tmp_path)
     yield made
     made.stop()
+
+
+@contextmanager
+def serve(application: Any) -> Iterator[str]:
+    """A real HTTP server of an application in a thread; its address."""
+    server = uvicorn.Server(uvicorn.Config(application, port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            threading.Event().wait(0.01)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def served() -> Callable[[Any], Any]:
+    """Serves an application over HTTP for a block."""
+    return serve

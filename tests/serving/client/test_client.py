@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from saima_client import BudgetSpent, Client, Refused
+from saima_client.pace import SEEN, SHARE, Pace
+from saima_client.parts import merge, split
 from saima_client.retry import LONGEST, pause
 
 Reply = Callable[[int], tuple[int, dict[str, Any]] | None]
@@ -110,3 +112,84 @@ def test_a_pause_fits_the_budget(attempt: int, left: float, draw: float) -> None
     found = pause(attempt, left, draw).seconds
     assert found is None or 0 <= found < left
     assert found is None or found <= LONGEST
+
+
+def test_a_late_answer_is_hedged_and_the_first_wins() -> None:
+    """The 61st request is answered only once a 62nd has come: without a hedge it would never be."""
+    second = threading.Event()
+
+    def reply(number: int) -> tuple[int, dict[str, Any]]:
+        if number == 61:
+            assert second.wait(20)
+        if number == 62:
+            second.set()
+            return 200, {"scores": [62.0]}
+        return GOOD
+
+    with serving(reply) as (url, seen), Client(url, budget_s=30) as client:
+        for _ in range(60):
+            client.predict("a", {}, trace="before")
+        answer = client.predict("a", {}, trace="hedged")
+    hedged = [body["attempt"] for body in seen if body["trace"] == "hedged"]
+    assert hedged == [1, 2]
+    assert answer["attempt"] in hedged
+
+
+def test_hedges_stay_within_their_share() -> None:
+    pace = Pace()
+    for _ in range(SEEN):
+        pace.answered(0.01)
+    hedges = 0
+    for _ in range(1000):
+        assert pace.started() == 0.01
+        hedges += pace.may_hedge()
+    assert hedges <= 1000 * SHARE + 1
+
+
+def test_a_cluster_of_which_nothing_answers_fails_fast_and_comes_back() -> None:
+    clock = [0.0]
+    with serving(lambda _: None if clock[0] < 50 else GOOD) as (url, seen):
+        client = Client(url, budget_s=10.0, clock=lambda: clock[0], sleep=lambda _: None, draw=lambda: 0.0)
+        with client:
+            with pytest.raises(BudgetSpent, match="nothing of the cluster answers"):
+                client.predict("a", {})
+            asked = len(seen)
+            with pytest.raises(BudgetSpent, match="nothing of the cluster answers"):
+                client.predict("a", {})
+            assert len(seen) == asked == 5
+            clock[0] = 60
+            assert client.predict("a", {})["attempt"] == 1
+
+
+def test_a_refused_part_refuses_the_call() -> None:
+    def reply(number: int) -> tuple[int, dict[str, Any]]:
+        return 422, {"detail": "no"}
+
+    items = [{"item_id": str(n)} for n in range(10)]
+    with serving(reply) as (url, _), Client(url, budget_s=30, batch=2) as client, pytest.raises(Refused, match="no"):
+        client.predict("a", {}, items=items)
+
+
+SCORES = st.one_of(st.none(), st.floats(-2, 2), st.integers(-1, 1).map(float))
+
+
+@given(st.lists(SCORES, min_size=1, max_size=40), st.integers(1, 50), st.one_of(st.none(), st.integers(1, 20)))
+def test_merged_parts_are_the_answer_to_the_whole(scores: list[float | None], most: int, top_k: int | None) -> None:
+    """Against what a host does with the whole: all in given order, or the best k, ties in given order."""
+    items = [{"item_id": str(n)} for n in range(len(scores))]
+
+    def answer(part: Any, attempt: int) -> dict[str, Any]:
+        own = [(item["item_id"], scores[int(item["item_id"])]) for item in part]
+        if top_k is not None:
+            own.sort(key=lambda pair: -float("-inf") if pair[1] is None else -pair[1])
+            own = own[:top_k]
+        made = {"version": 1, "lineage": "l", "arm": "", "epoch": 1, "degraded": [], "attempt": attempt}
+        made |= {"items": [item for item, _ in own], "scores": [score for _, score in own]}
+        return made if top_k is None else {**made, "top_k": top_k}
+
+    parts = split(items, most)
+    assert [item for part in parts for item in part] == items
+    assert all(len(part) <= most for part in parts)
+    merged = merge(items, [answer(part, number) for number, part in enumerate(parts, 1)])
+    whole = answer(items, 1)
+    assert (merged["items"], merged["scores"]) == (whole["items"], whole["scores"])

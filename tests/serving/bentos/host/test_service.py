@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +23,7 @@ from saima.learning.increments import DataState
 from saima.learning.model import spec_of
 from saima.learning.trainers import trainer
 from saima.routing.deployment import chain, configure, refresh, write
-from saima.settings import ROOT, Settings
+from saima.settings import Settings
 from saima.stores import open_log, open_registry
 from saima.stores.interfaces import BundleRow
 from serving.bundles import TrainedModel, build
@@ -57,56 +54,6 @@ def eventually(condition: Callable[[], Any], seconds: float = 90.0) -> Any:
         assert time.monotonic() < until, "the condition did not come true in time"
         threading.Event().wait(0.05)
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@dataclass
-class Server:
-    """A `bentoml serve` process."""
-
-    arguments: list[str]
-    environment: dict[str, str]
-    folder: Path
-    port: int = field(default_factory=free_port)
-
-    def __enter__(self) -> Server:
-        bentoml = Path(sys.executable).parent / "bentoml"
-        self.output = (self.folder / f"serve-{self.port}.log").open("wb")
-        self.process = subprocess.Popen(
-            [bentoml, "serve", *self.arguments, "--host", "127.0.0.1", "--port", str(self.port)],
-            env=self.environment,
-            stdout=self.output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            cwd=ROOT,
-        )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            raise
-        finally:
-            self.output.close()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def ready(self) -> bool:
-        assert self.process.poll() is None, Path(self.output.name).read_text()[-3000:]
-        try:
-            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
-        except httpx.TransportError:
-            return False
 
 
 class Town:
@@ -173,10 +120,10 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Town:
 
 
 @pytest.fixture(scope="module")
-def server(town: Town) -> Iterator[Server]:
+def server(town: Town, bento_server: Any) -> Iterator[Any]:
     town.route(town.versions[0], allow_request_time=True, lane={"threads": 2, "deadline_ms": 5000})
     environment = {**town.environment, "SAIMA_HOME": str(town.settings.home), "SAIMA_HOST_WORKERS": "2"}
-    with Server(["serving.bentos.host.service:Host"], environment, town.settings.home) as made:
+    with bento_server(["serving.bentos.host.service:Host"], environment, town.settings.home) as made:
         eventually(made.ready)
         eventually(lambda: len(town.alive()) == 2)
         yield made
@@ -216,7 +163,7 @@ ANSWERED: list[str] = []
 """Traces that clients of this module have had answered."""
 
 
-def test_it_answers_and_says_what_is_wrong(server: Server, town: Town) -> None:
+def test_it_answers_and_says_what_is_wrong(server: Any, town: Town) -> None:
     with Client(server.url, budget_s=30) as client:
         answer = client.predict("toy", {"x": 2.0, "name": "a"}, trace="first", time=10_000_000)
         ANSWERED.append("first")
@@ -234,7 +181,7 @@ def test_it_answers_and_says_what_is_wrong(server: Server, town: Town) -> None:
     assert {status["epoch"] for status in town.alive()} == {1}
 
 
-def test_events_are_validated_and_appended(server: Server, town: Town) -> None:
+def test_events_are_validated_and_appended(server: Any, town: Town) -> None:
     event = {"type": "clicked", "time": 5, "payload": {"name": "u", "count": 3}}
     good = httpx.post(f"{server.url}/v1/events", json={"events": [event, event]})
     assert good.status_code == 200
@@ -248,7 +195,7 @@ def test_events_are_validated_and_appended(server: Server, town: Town) -> None:
     log.close()
 
 
-def test_swaps_and_a_killed_worker_fail_no_request(server: Server, town: Town) -> None:
+def test_swaps_and_a_killed_worker_fail_no_request(server: Any, town: Town) -> None:
     before = {status["pid"] for status in town.alive()}
     with Traffic(server.url) as traffic:
         for row in town.versions[1:3]:
@@ -269,7 +216,7 @@ def test_swaps_and_a_killed_worker_fail_no_request(server: Server, town: Town) -
     ANSWERED.extend(answer["trace"] for answer in traffic.answers)
 
 
-def test_every_answer_is_in_the_journal_once(server: Server, town: Town) -> None:
+def test_every_answer_is_in_the_journal_once(server: Any, town: Town) -> None:
     """After the kill: what the dead worker had spooled has reached the log through a living one."""
     assert ANSWERED
 
@@ -287,9 +234,9 @@ def test_every_answer_is_in_the_journal_once(server: Server, town: Town) -> None
         assert sum(record["boot"] == boot for record in town.journal()) == status["journalled"]
 
 
-def test_one_bundle_serves_alone_and_answers_alike(server: Server, town: Town) -> None:
+def test_one_bundle_serves_alone_and_answers_alike(server: Any, town: Town, bento_server: Any) -> None:
     row = town.versions[3]
-    with Server([row.tag], town.environment, town.settings.home) as alone:
+    with bento_server([row.tag], town.environment, town.settings.home) as alone:
         eventually(alone.ready)
         with Client(alone.url, budget_s=30) as one, Client(server.url, budget_s=30) as many:
             request = {"x": 7.25, "name": "b"}
