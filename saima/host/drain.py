@@ -87,10 +87,11 @@ class Drainer(threading.Thread):
         """Drain what is there; False where the log refused."""
         try:
             self._drain()
-        except StoreError as error:
-            if str(error) != self.error:
-                LOG.warning("the log takes no journal records: %s", error)
-            self.error = str(error)
+        except Exception as error:  # noqa: BLE001 - the thread must live; the status shows the error
+            text = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
+            if text != self.error:
+                LOG.warning("the log takes no journal records: %s", text)
+            self.error = text
             return False
         self.error = ""
         return True
@@ -104,8 +105,8 @@ class Drainer(threading.Thread):
                 path.unlink(missing_ok=True)
                 self.inherited += len(batch)
                 LOG.info("took over %d journal records of the ended process %s", len(batch), boot)
-            except StoreError as error:
-                self.error = str(error)
+            except Exception as error:  # noqa: BLE001 - one spool that cannot be read keeps no other one waiting
+                self.error = f"{path}: {error}"
             finally:
                 os.close(file)
 

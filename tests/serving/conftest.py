@@ -181,6 +181,22 @@ class Works:
         log.close()
         return found
 
+    def environment(self, workers: int) -> dict[str, str]:
+        """Environment of a `bentoml serve` process over the home."""
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("SAIMA_", "BENTOML_"))},
+            "BENTOML_HOME": str(self.settings.home / "bentoml"),
+            "BENTOML_DO_NOT_TRACK": "true",
+            "SAIMA_HOME": str(self.settings.home),
+            "SAIMA_ALGORITHMS": str(self.settings.algorithms),
+            "SAIMA_HOST_WORKERS": str(workers),
+        }
+
+    def alive(self) -> list[dict[str, Any]]:
+        """Statuses of host processes that live."""
+        found = self.registry.statuses("host/").values()
+        return [s for s in found if s["state"] == "running" and Path(f"/proc/{s['pid']}").exists()]
+
     @staticmethod
     def eventually(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
         """The first truthy value of a condition; fails after a deadline."""
