@@ -143,7 +143,10 @@ class Collector:
         for name in item:
             if name not in _FIELDS:
                 raise RequestError(f"unknown field{suggest(name, _FIELDS)}", f"{place}/{name}")
-        accepted = self._topics.get(item.get("type", ""))
+        for name in ("type", "key", "id"):
+            if item.get(name) is not None and (wrong := checker("string")(item[name])):
+                raise RequestError(wrong, f"{place}/{name}")
+        accepted = self._topics.get(item.get("type") or "")
         if accepted is None:
             known = ", ".join(sorted(self._topics)) or "none"
             raise RequestError(f"unknown type {item.get('type')!r}; declared: {known}", f"{place}/type")
