@@ -21,10 +21,10 @@ from saima.errors import RequestError, SaimaError
 from saima.host import arrow, bodies, problem
 from saima.host.access import Caller, caller_of, listening, refuse_open
 from saima.host.collector import Collector
+from saima.host.exposition import prometheus
 from saima.host.features import parse_query
 from saima.host.host import Host
 from saima.host.lane import Lane, Ticket
-from saima.host.meter import prometheus
 from saima.host.openapi import specification
 
 RECORD_KINDS = ("text/plain", "application/x-ndjson", "text/csv", "application/json")

@@ -18,9 +18,9 @@ from saima.features.caches.tables import Caches
 from saima.features.extractor import Extractor
 from saima.features.lookups import row_sources
 from saima.features.windows import groups
+from saima.host.exposition import prometheus
 from saima.host.host import Host
 from saima.host.lease import Loaded
-from saima.host.meter import prometheus
 from saima.host.request import Checker
 from saima.host.source import RegistrySource
 from saima.routing.deployment import configure, refresh

@@ -7,7 +7,8 @@ from pathlib import Path
 from saima.features import load
 from saima.features.extractor import Extractor
 from saima.features.faults import RequestFaults
-from saima.host.meter import Meter, prometheus
+from saima.host.exposition import prometheus
+from saima.host.meter import Meter
 
 TEXT = """
 algorithm: shares
