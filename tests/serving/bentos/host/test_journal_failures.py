@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from saima_client import Client
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 WORKERS = 2
 YAML = """

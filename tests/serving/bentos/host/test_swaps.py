@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from saima_client import Client
 from saima.routing.deployment import lift_hold, restore, rollback, write
 from saima.stores.interfaces import BundleRow
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 WORKERS = 4
 YAML = """
@@ -114,7 +114,7 @@ def slow_calls(url: str, each: int, pool: ThreadPoolExecutor) -> list[Future[htt
     asked: list[Future[httpx.Response]] = []
 
     def ask(client: httpx.Client) -> httpx.Response:
-        with client:
+        with closing(client):
             body = {"algorithm": "toy", "request": {"x": -1.0}}
             return client.post("/v1/predict", json=body, headers={"x-deadline-ms": "60000"})
 
@@ -154,11 +154,12 @@ def test_two_hundred_slow_calls_in_flight_and_two_thousand_more(city: City, serv
     assert all(answer["attempt"] == 1 for answer in fast)
 
 
-def test_a_rollback_reaches_all_workers(city: City, server: Any, record_property: Any) -> None:
+def test_a_rollback_reaches_all_workers(city: City, server: Any, capsys: Any) -> None:
     began = time.monotonic()
     write(city.works.registry, rollback("toy", "imported", "a test"), "test", "a test")
     found = city.routes(city.rows[1])
-    record_property("rollback_seconds", round(time.monotonic() - began, 2))
+    with capsys.disabled():
+        print(f"rolled back in all workers after {time.monotonic() - began:.2f} s")
     assert {status["epoch"] for status in found} == {city.works.registry.deployment().epoch}
     marks = [mark["at"] for mark in city.works.registry.marks("swap")]
     assert marks
