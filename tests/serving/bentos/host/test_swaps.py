@@ -238,23 +238,24 @@ def test_workers_killed_in_swaps_come_back_to_one_epoch_in_full(city: City, serv
     swaps(city, server, 20)
 
 
-def test_the_whole_host_killed_in_a_swap_comes_back_to_the_newest_epoch(city: City, bento_server: Any) -> None:
+def test_the_whole_host_killed_in_a_swap_comes_back_to_the_newest_epoch(
+    city: City, server: Any, bento_server: Any
+) -> None:
     """Started anew after SIGKILL in the middle of a swap, every worker answers under the newest epoch."""
+    row = city.publish()
+    city.works.deploy(row)
+    pids = [status["pid"] for status in city.works.alive()]
+    os.killpg(server.process.pid, signal.SIGKILL)
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    server.process.wait()
+    city.works.eventually(lambda: not city.works.alive())
     arguments = ["serving.bentos.host.service:Host"]
-    with bento_server(arguments, city.environment, city.works.settings.home) as killed:
-        city.works.eventually(killed.ready, 180)
-        row = city.publish()
-        city.works.deploy(row)
-        pids = [status["pid"] for status in city.works.alive()]
-        os.killpg(killed.process.pid, signal.SIGKILL)
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        killed.process.wait()
-    with bento_server(arguments, city.environment, city.works.settings.home) as server:
-        city.works.eventually(server.ready, 180)
+    with bento_server(arguments, city.environment, city.works.settings.home) as again:
+        city.works.eventually(again.ready, 180)
         found = city.routes(row)
         assert {status["epoch"] for status in found} == {city.works.registry.deployment().epoch}
-        with Client(server.url, budget_s=30) as client:
+        with Client(again.url, budget_s=30) as client:
             answer = client.predict("toy", {"x": 2.0})
         assert (answer["version"], answer["scores"]) == (row.publication, [city.expected(answer, 2.0)])
