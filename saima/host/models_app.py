@@ -19,7 +19,7 @@ from saima.errors import BundleError, RequestError, SaimaError
 from saima.host import problem
 from saima.host.manifest import model_digest
 from saima.host.remote import MEDIA_TYPE, ONLY, packed_outputs
-from saima.learning.model import Model, SeveralOutputs
+from saima.learning.model import Model
 from saima.learning.trainers import KINDS, trainer
 
 MAX_BYTES = 64 << 20
@@ -89,9 +89,8 @@ def _score(models: ModelStore, digest: str, body: bytes) -> bytes:
     missing = [name for name in model.features if name not in columns.columns]
     if missing:
         raise RequestError(f"the features lack {', '.join(missing[:5])} ({len(missing)} columns)")
-    if isinstance(model, SeveralOutputs):
-        return packed_outputs(model.outputs(columns))
-    return packed_outputs({ONLY: model.predict(columns)})
+    several = getattr(model, "outputs", None)
+    return packed_outputs(several(columns) if several is not None else {ONLY: model.predict(columns)})
 
 
 def _kind(directory: Path) -> str:
