@@ -12,7 +12,7 @@ from saima.errors import SaimaError, suggest
 COMMANDS = {
     "up": ("cli.up:up", "Start everything on recorded events as live traffic."),
     "demo": ("cli.demo:demo", "Run two replayed weeks headless, kill processes in mid-run, prove the counts."),
-    "replay": ("cli.play:replay", "Replay recorded events against a running system."),
+    "traffic": ("cli.play:traffic", "Send recorded events to a running system as live traffic."),
     "status": ("cli.status:status", "What runs, what is routed, what was retrained."),
     "new": ("cli.new:new", "Scaffold an algorithm that passes its own tests."),
     "import": ("cli.import_:import_", "Make an algorithm of a configuration in its XML form."),
@@ -26,6 +26,9 @@ COMMANDS = {
     "deploy": ("cli.deploy:deploy", "Route a published bundle, or list what there is."),
     "rollback": ("cli.rollback:rollback", "Route the last good version and hold the lineage."),
     "key": ("cli.key:key", "Make a key for the host's API, with scopes."),
+    "shadow": ("cli.shadow:shadow", "Give a lineage a copy of every request."),
+    "replay": ("cli.requests:replay", "Answer recorded requests with a bundle, and compare."),
+    "stress": ("cli.stress:stress", "Send recorded requests at a chosen rate; latency, rejections, errors."),
     "report": ("cli.report:report", "Write the report of an experiment as one HTML page."),
     "worker": ("cli.worker:worker", "Run a stream worker in the foreground."),
     "log": ("cli.log:log", "Inspect and repair the event log."),

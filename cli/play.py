@@ -1,4 +1,4 @@
-"""`saima replay`: recorded events as live traffic against a system that runs already."""
+"""`saima traffic`: recorded events as live traffic against a system that runs already."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from saima.stores import open_log
 _DAY = 86_400_000
 
 
-@click.command("replay")
+@click.command("traffic")
 @click.argument("algorithm", default="flight_delay")
 @click.option("--speed", default=0.0, help="Event seconds a second; 0, the default, is as fast as it goes.")
-@click.option("--days", default=1, show_default=True, help="Days of the recording, from where the last replay stopped.")
-def replay(algorithm: str, speed: float, days: int) -> None:
-    """Replay recorded events against a running host and worker, going on where the last replay stopped."""
+@click.option("--days", default=1, show_default=True, help="Days of the recording, from where the last time stopped.")
+def traffic(algorithm: str, speed: float, days: int) -> None:
+    """Send recorded events to a running host and worker, going on where the last time stopped."""
     chosen = settings()
-    traffic, (start, end) = load_traffic(chosen, algorithm)
+    recording, (start, end) = load_traffic(chosen, algorithm)
     log = open_log(chosen)
-    replayer = client_replayer(chosen, log, traffic, speed)
+    replayer = client_replayer(chosen, log, recording, speed)
     begin = replayer.resume(start)
     until = min(end, begin + days * _DAY)
     click.echo(f"replaying {moment(begin)} to {moment(until)}")

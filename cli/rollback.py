@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 from typing import TYPE_CHECKING
 
 import click
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 @click.option("--lineage", help="Which lineage; needed where several could go back.")
 @click.option("--reason", default="rolled back by hand", show_default=True, help="Why; shown wherever the hold is.")
 @click.option("--lift", is_flag=True, help="Lift the hold instead: new bundles are routed again.")
-def rollback(algorithm: str, lineage: str | None, reason: str, lift: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="What is in force now, for a program.")
+def rollback(algorithm: str, lineage: str | None, reason: str, lift: bool, as_json: bool) -> None:
     """Route the newest standby of ALGORITHM, quarantine what was routed, and hold the lineage.
 
     A held lineage retrains no more and takes no bundle until `--lift`.
@@ -40,6 +42,9 @@ def rollback(algorithm: str, lineage: str | None, reason: str, lift: bool) -> No
             raise SaimaError(f"no lineage of '{algorithm}' is on hold{f' under {lineage!r}' if lineage else ''}")
         lifting = deployment.chain(*(deployment.lift_hold(algorithm, name) for name in held))
         written = deployment.write(registry, lifting, author, f"lift the hold of {', '.join(held)}")
+        if as_json:
+            click.echo(json.dumps({"epoch": written.epoch, "algorithm": algorithm, "lifted": held}))
+            return
         click.echo(f"epoch {written.epoch}: {algorithm}/{', '.join(held)} takes new bundles again")
         return
     chosen = lineage or _only(algorithm, state)
@@ -50,6 +55,11 @@ def rollback(algorithm: str, lineage: str | None, reason: str, lift: bool) -> No
         "rollback",
         {"algorithm": algorithm, "lineage": chosen, "publication": before, "to": after.routed, "reason": reason},
     )
+    if as_json:
+        told = {"epoch": written.epoch, "algorithm": algorithm, "lineage": chosen, "routed": after.routed,
+                "quarantined": before, "hold": after.hold}  # fmt: skip
+        click.echo(json.dumps(told))
+        return
     click.echo(
         f"epoch {written.epoch}: {algorithm}/{chosen} routes {after.routed} instead of {before}, on hold: {reason}"
     )

@@ -16,9 +16,10 @@ from saima.host.api import app, shortened
 from saima.host.collector import Collector, declared_sources
 from saima.host.host import Host
 from saima.host.manifest import MANIFEST, read_manifest
-from saima.host.source import BundleSource
+from saima.host.source import BundleSource, SandboxSource
 from saima.routing.deployment import LaneSettings
 from saima.settings import settings
+from saima.stores import open_registry
 
 ONE_THREAD = (
     "OMP_NUM_THREADS",
@@ -104,8 +105,14 @@ def make_models_service() -> Any:
 
 
 def registry_host() -> Host:
-    """The host of this process under the registry's deployment."""
+    """The host of this process under the registry's deployment.
+
+    SAIMA_SANDBOX names a deployment document: the host serves that one, and writes no journal, status or mark.
+    """
     logging.getLogger("saima").setLevel(logging.INFO)
+    document = os.environ.get("SAIMA_SANDBOX")
+    if document:
+        return Host(settings(), source=SandboxSource(open_registry(), Path(document)), journal=False)
     return Host(settings())
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
+
+from pydantic import ValidationError
 
 from saima.errors import StoreError
 from saima.routing.deployment import AlgorithmState, Deployment, LaneSettings, LineageState
@@ -65,6 +68,38 @@ class RegistrySource:
         self._registry.append_mark(kind, document)
 
 
+class SandboxSource(RegistrySource):
+    """The registry's bundles under another deployment, a file; nothing is published."""
+
+    def __init__(self, registry: Registry, path: Path) -> None:
+        """path: a deployment document, such as `saima status --json` shows, edited at will: its digest is made anew.
+
+        Raises StoreError naming the field that is wrong, or the file.
+        """
+        super().__init__(registry)
+        try:
+            document = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path}: no deployment document: {error}") from error
+        if not isinstance(document, dict):
+            raise StoreError(f"{path}: no deployment document: it is no JSON object")
+        self._row = DeploymentRow(1, _sealed(path, document), "sandbox", str(path), time.time_ns() // 1_000_000)
+
+    def deployment(self) -> DeploymentRow:
+        """The one document."""
+        return self._row
+
+    def deployments(self) -> list[DeploymentRow]:
+        """The one document."""
+        return [self._row]
+
+    def publish(self, name: str, document: Mapping[str, Any]) -> None:
+        """Nothing: others would take it for a host that people use."""
+
+    def mark(self, kind: str, document: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+
 class BundleSource:
     """One bundle, routed for ever: what `bentoml serve <algorithm>:<version>` runs, with no registry."""
 
@@ -108,3 +143,11 @@ class BundleSource:
 
     def mark(self, kind: str, document: Mapping[str, Any]) -> None:
         """Nothing remembers a history here."""
+
+
+def _sealed(path: Path, document: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return Deployment.model_validate(dict(document)).sealed()
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise StoreError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error

@@ -38,6 +38,15 @@ def run(*arguments: str) -> str:
     return ran.output
 
 
+def test_programs_get_json(registry: Registry) -> None:
+    listed = json.loads(run("deploy", "demo", "--json"))
+    assert [(row["publication"], row["state"]) for row in listed] == [(1, "standby"), (2, "routed"), (3, "")]
+    assert json.loads(run("deploy", "demo", "3", "--json"))["routed"] == 3
+    back = json.loads(run("rollback", "demo", "--reason", "bad", "--json"))
+    assert (back["routed"], back["quarantined"], back["hold"]) == (2, 3, "bad")
+    assert json.loads(run("rollback", "demo", "--lift", "--json"))["lifted"] == ["xgb"]
+
+
 def test_back_on_hold_and_lifted(registry: Registry) -> None:
     assert "routes 1 instead of 2, on hold: it is bad" in run("rollback", "demo", "--reason", "it is bad")
     state = read_document(registry.deployment().document).lineage("demo", "xgb")
