@@ -7,7 +7,7 @@ export UV_PYTHON_DOWNLOADS = never
 BIN := .venv/bin
 PARALLEL := -n auto
 
-.PHONY: help up demo test test-all check format lock bench-features bench-streams clean
+.PHONY: help up demo test test-all check format lock bench-features bench-streams bench-host clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -43,6 +43,9 @@ bench-features: .venv/.ready ## features beside Polars, DuckDB and Feast in one 
 
 bench-streams: .venv/.ready ## streams beside Bytewax and Pathway in one run: ratios, bench/results/streams.json
 	@$(BIN)/python -m bench.streams.compare $(BENCH)
+
+bench-host: .venv/.ready ## the host over HTTP, overload, swap, journal, beside two services: ratios, bench/results/host.json
+	@$(BIN)/python -m bench.host.compare $(BENCH)
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	--no-annotate
