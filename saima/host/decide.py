@@ -16,7 +16,7 @@ from saima.host.journal import Featured, Kept, numbers
 from saima.host.lease import Loaded, Slot
 from saima.host.request import Ask
 from saima.routing.deployment import AlgorithmState
-from saima.routing.experiments import Assignment, Eligible, resolve
+from saima.routing.experiments import Assignment, Eligible
 
 IDENTITY = ("trace", "attempt", "algorithm", "version", "lineage", "epoch", "experiment", "arm", "parameters", "time",
             "degraded")  # fmt: skip
@@ -66,7 +66,7 @@ class Made:
 def route(state: AlgorithmState, ask: Ask, eligible: Eligible | None = None) -> Routed:
     """Arms of all layers; the first layer with an arm names the lineage."""
     context = {**(ask.user or {}), **ask.request}
-    layers = resolve(state.experiments, ask.unit_of, context, eligible)
+    layers = state.layers.resolve(ask.unit_of, context, eligible)
     armed = [one for one in layers if one.lineage is not None]
     parameters = {name: value for one in armed for name, value in one.parameters.items()}
     main = armed[0] if armed else (layers[0] if layers else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from saima.errors import Conflict, SaimaError, StoreError
 from saima.routing.composition import circle
 from saima.routing.experiments import Experiment
+from saima.routing.layers import Layers
 from saima.stores.interfaces import DeploymentRow, Registry
 
 STANDBYS = 1
@@ -71,6 +73,11 @@ class AlgorithmState(Strict):
     fallback: Fallback = Fallback()
     lane: LaneSettings = LaneSettings()
     allow_request_time: bool = False
+
+    @cached_property
+    def layers(self) -> Layers:
+        """The experiments as requests are routed by them."""
+        return Layers(self.experiments)
 
 
 class Deployment(Strict):

@@ -1,19 +1,18 @@
-"""Experiments as declared, and `resolve`: which arm of which experiment a unit is in, without a network call."""
+"""Experiments as declared, and what one decides for a unit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from saima.errors import DeclarationError, Place
-from saima.routing.arms import Choice, Split, ranges
-from saima.routing.buckets import BUCKETS, Hash, bucket
+from saima.routing.arms import Split, ranges
+from saima.routing.buckets import BUCKETS, Hash
 
 Reason = Literal["hashed", "override", "not_eligible", "outside", "sticky", "penetrated", "holdout", "stale"]
 
@@ -97,8 +96,7 @@ class Experiment(Strict):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """What one layer decided for a unit; lineage None and arm "" where the unit is in no arm."""
 
     layer: str
@@ -117,58 +115,6 @@ class Assignment:
 
 
 Eligible = Callable[[Experiment, Mapping[str, Any]], bool]
-
-
-def resolve(
-    experiments: Sequence[Experiment],
-    unit_of: Callable[[str], str | None],
-    context: Mapping[str, Any] | None = None,
-    eligible: Eligible | None = None,
-) -> list[Assignment]:
-    """One assignment a layer, layers in order of their names.
-
-    `unit_of` gives the unit of a declared unit field; `context` is what eligibility may read; `eligible` judges an
-    experiment that declares an eligibility and is never called for another.
-    """
-    layers: dict[str, list[Experiment]] = {}
-    for experiment in experiments:
-        layers.setdefault(experiment.layer, []).append(experiment)
-    return [_in_layer(layers[name], unit_of, context or {}, eligible) for name in sorted(layers)]
-
-
-def _in_layer(
-    experiments: list[Experiment],
-    unit_of: Callable[[str], str | None],
-    context: Mapping[str, Any],
-    eligible: Eligible | None,
-) -> Assignment:
-    for experiment in experiments:
-        unit = unit_of(experiment.unit)
-        if not unit:
-            continue
-        choice = experiment.split.assign(unit)
-        if choice.reason != "override":
-            first, last = experiment.buckets
-            if not first <= bucket(experiment.layer, unit) < last:
-                continue
-            if experiment.eligibility is not None and not (eligible and eligible(experiment, context)):
-                return _outside(experiment, unit, "not_eligible")
-            if choice.arm is None:
-                return _outside(experiment, unit, "outside")
-        return _inside(experiment, unit, choice)
-    return _outside(experiments[0], unit_of(experiments[0].unit) or "", "outside")
-
-
-def _inside(experiment: Experiment, unit: str, choice: Choice) -> Assignment:
-    name = list(experiment.arms)[choice.arm or 0]
-    arm = experiment.arms[name]
-    share = arm.weight / 100 if choice.exposed else 1.0
-    reason: Reason = "hashed" if choice.exposed else "override"
-    return Assignment(experiment.layer, experiment.experiment, name, arm.parameters, arm.lineage, reason, share, unit)
-
-
-def _outside(experiment: Experiment, unit: str, reason: Reason) -> Assignment:
-    return Assignment(experiment.layer, experiment.experiment, "", {}, None, reason, 1.0, unit)
 
 
 def load_experiments(directory: Path) -> list[Experiment]:

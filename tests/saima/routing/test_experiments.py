@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from saima.errors import DeclarationError
-from saima.routing.experiments import Assignment, Experiment, load_experiments, resolve
+from saima.routing.experiments import Assignment, Experiment, load_experiments
+from saima.routing.layers import Layers
 from saima.settings import ROOT
 
 UNITS = [f"unit-{i}" for i in range(2000)]
@@ -28,7 +29,7 @@ def experiment(**changes: Any) -> Experiment:
 
 
 def one(experiments: list[Experiment], unit: str, **options: Any) -> Assignment:
-    (found,) = resolve(experiments, lambda _: unit, **options)
+    (found,) = Layers(experiments).resolve(lambda _: unit, **options)
     return found
 
 
@@ -61,7 +62,8 @@ def test_experiments_of_a_layer_own_disjoint_units() -> None:
 
 def test_layers_are_independent_and_both_apply() -> None:
     second = experiment(experiment="other", layer="rank")
-    pairs = Counter(tuple(a.arm for a in resolve([experiment(), second], lambda _, unit=unit: unit)) for unit in UNITS)
+    layers = Layers([experiment(), second])
+    pairs = Counter(tuple(a.arm for a in layers.resolve(lambda _, unit=unit: unit)) for unit in UNITS)
     assert len(pairs) == 4
     assert min(pairs.values()) > 400
 
@@ -74,7 +76,7 @@ def test_eligibility_is_asked_only_where_it_is_declared() -> None:
 
 
 def test_without_a_unit_nobody_is_in() -> None:
-    (found,) = resolve([experiment()], lambda _: None)
+    (found,) = Layers([experiment()]).resolve(lambda _: None)
     assert (found.arm, found.reason) == ("", "outside")
 
 
