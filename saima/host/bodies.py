@@ -35,7 +35,10 @@ async def read_bytes(request: Request, limit: int) -> bytes:
 
 
 def media_type(request: Request, allowed: tuple[str, ...] = (JSON,)) -> str:
-    """The body's media type, the first allowed one where the request names none. Raises RequestError (415) for one that is not read."""
+    """The body's media type, the first allowed one where the request names none.
+
+    Raises RequestError (415) for one that is not read.
+    """
     kind = request.headers.get("content-type", allowed[0]).partition(";")[0].strip().lower()
     if kind not in allowed:
         raise RequestError(f"content type '{kind}' is not read here; send {' or '.join(allowed)}", status=415)

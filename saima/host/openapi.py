@@ -99,9 +99,7 @@ _EVENTS: dict[str, Any] = {
 }
 
 
-def _operation(
-    summary: str, scope: str = "", body: dict[str, Any] | None = None, kind: str = JSON
-) -> dict[str, Any]:
+def _operation(summary: str, scope: str = "", body: dict[str, Any] | None = None, kind: str = JSON) -> dict[str, Any]:
     problem = {"description": "A problem document (RFC 9457).", "content": {"application/problem+json": {}}}
     answers = {"200": {"description": "The answer."}, "4XX": problem, "5XX": problem}
     found: dict[str, Any] = {"summary": summary, "responses": answers}
