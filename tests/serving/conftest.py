@@ -26,7 +26,7 @@ from saima.features.algorithm import Algorithm, load
 from saima.host.host import Host
 from saima.learning.increments import DataState
 from saima.learning.trainers import spec_of, trainer
-from saima.routing.deployment import chain, configure, refresh, write
+from saima.routing.deployment import chain, configure, read_document, refresh, write
 from saima.settings import ROOT, Settings
 from saima.stores import open_log, open_registry
 from saima.stores.interfaces import BundleRow
@@ -152,8 +152,16 @@ class Works:
         return publish_models(self.write(name, files), self.settings)
 
     def deploy(self, *rows: BundleRow, **settings: Any) -> int:
-        """Route bundles."""
-        each = [chain(refresh(r.algorithm, r.lineage, r.publication), configure(r.algorithm, **settings)) for r in rows]
+        """Route bundles; an algorithm's first has a deadline that a busy machine keeps, unless the settings say it."""
+        known = read_document(self.registry.deployment().document).algorithms
+        patient = {"lane": {"deadline_ms": 30_000}}
+        each = [
+            chain(
+                refresh(row.algorithm, row.lineage, row.publication),
+                configure(row.algorithm, **({} if row.algorithm in known else patient) | settings),
+            )
+            for row in rows
+        ]
         return write(self.registry, chain(*each), "test", "test").epoch
 
     def host(self, **options: Any) -> Host:

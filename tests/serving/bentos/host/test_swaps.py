@@ -143,7 +143,7 @@ def test_two_hundred_slow_calls_in_flight_and_two_thousand_more(city: City, serv
             city.routes(after)
             with Client(server.url, budget_s=50, hedge=False) as client, ThreadPoolExecutor(8) as callers:
                 fast = list(callers.map(lambda n: client.predict("toy", {"x": n / 8}, trace=f"f{n}"), range(500)))
-                (city.hold / "closed").unlink()  # a request may take a minute at most: the rest is asked while they end
+                (city.hold / "closed").unlink()  # a request may take a minute: the rest is asked while they end
                 fast += callers.map(lambda n: client.predict("toy", {"x": n / 8}, trace=f"f{n}"), range(500, 2000))
             slow = [one.result().raise_for_status().json() for one in asked]
     finally:
