@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from saima_client import Client
 
@@ -98,8 +99,7 @@ def test_a_full_disk_and_a_locked_log_cost_no_answer_and_every_drop_is_counted(h
         assert record["features"]["z"] == [record["request"]["x"]]
         assert len(record["request"]["text"]) == 500
     after = asked(server.url, 50, "after")
-    drained(home)
-    assert set(after) <= {record["trace"] for record in home.journal()}, "once there is room, nothing is dropped"
+    home.eventually(lambda: set(after) <= {record["trace"] for record in home.journal()})  # room again: none is dropped
 
 
 def test_a_killed_worker_loses_nothing_that_it_answered(home: Any, server: Any) -> None:
@@ -121,11 +121,15 @@ def test_a_killed_worker_loses_nothing_that_it_answered(home: Any, server: Any) 
 def test_a_torn_record_is_never_seen(home: Any, server: Any) -> None:
     """What a killed process had half written was never answered; the successor leaves it out."""
     from saima.host.drain import pack
+    from saima.host.journal import snapshot
     from saima.host.spool import frame
 
+    def record(trace: str, score: float) -> bytes:
+        return pack("toy", trace, 5, snapshot({"trace": trace}, None, [], np.array([score])))
+
     spool = home.settings.home / "spool"
-    whole = frame(0, pack("toy", "whole", 5, b'{"trace":"whole","scores":[1.0]}'))
-    torn = frame(1, pack("toy", "torn", 6, b'{"trace":"torn","scores":[2.0]}'))[:-3]
+    whole = frame(0, record("whole", 1.0))
+    torn = frame(1, record("torn", 2.0))[:-3]
     fresh = spool / "0-dead.fresh"
     fresh.write_bytes(whole + torn)
     fresh.rename(spool / "0-dead.spool")
