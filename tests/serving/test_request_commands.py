@@ -98,7 +98,8 @@ def test_stress_reports_what_came_back(home: Settings) -> None:
         text = run("stress", "small", "--url", str(client.base_url), "--rate", "40", "--seconds", "1")
     answers = host.status()["answers"]
     host.stop()
-    assert found["sent"] == found["answers"]["200"] > 30
+    assert found["sent"] == sum(found["answers"].values()) > 30  # a busy machine turns some away, and they are told
+    assert found["answers"]["200"] > 0
     assert found["latency_ms"]["p50"] > 0
     assert "answered ms" in text
     assert answers > found["sent"]
