@@ -31,7 +31,7 @@ def ab_report(algorithm: Algorithm, experiment: Experiment) -> dg.AssetsDefiniti
             metadata={**_shown(report.to_metadata(found)), "page": dg.MetadataValue.path(str(path))}
         )
 
-    lineages = sorted({arm.lineage for arm in experiment.arms.values()})
+    lineages = sorted({arm.lineage for arm in experiment.arms.values() if arm.lineage is not None})
     return dg.asset(
         key=keys.key(name, f"ab_report_{experiment.experiment}"),
         deps=[keys.key(name, SAMPLES), *(keys.key(name, f"deployment_{lineage}") for lineage in lineages)],

@@ -89,7 +89,7 @@ def publish(algorithm: Algorithm, lineage: str, recording: Recording, training: 
     trained = [training.document(model) for model in algorithm.declaration.lineages[lineage].train]
     state = max((DataState.from_json(facts["state"]) for facts in trained), key=lambda state: state.label_epoch)
     golden = golden_inputs(algorithm, lineage, recording, stores)
-    arms = [arm for each in experiments(algorithm) for arm in each.arms.values() if arm.lineage == lineage]
+    arms = [arm for each in experiments(algorithm) for arm in each.arms.values() if arm.lineage in (None, lineage)]
     return build(
         algorithm,
         lineage,

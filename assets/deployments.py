@@ -1,5 +1,6 @@
 """One deployment a lineage: routes its new version by compare-and-set on the epoch."""
 
+import time
 from typing import Any
 
 import dagster as dg
@@ -7,9 +8,10 @@ from pydantic import Field
 
 from assets import keys, retrains
 from assets.champions import champion
-from assets.evaluations import experiments, training_of
+from assets.evaluations import training_of
 from assets.stores import Stores
 from saima.features import Algorithm
+from saima.routing.checks import checked_experiments
 from saima.routing.deployment import Held, Transition, chain, configure, read_document, refresh, write
 from saima.stores.interfaces import BundleRow, Registry
 
@@ -77,9 +79,13 @@ def route(
         return "published", why, before.epoch
     transition: Transition = refresh(algorithm.name, lineage, row.publication)
     if algorithm.name not in read_document(before.document).algorithms:
+        declared = checked_experiments(algorithm)
+        chosen = [each.experiment for each in declared.experiments]
         first = configure(
             algorithm.name,
-            experiments=experiments(algorithm),
+            experiments=chosen,
+            layout=declared.layout,
+            started=dict.fromkeys((each.experiment for each in chosen), time.time_ns() // 1_000_000),
             default_lineage=next(iter(algorithm.declaration.lineages)),
             allow_request_time=config.allow_request_time,
         )

@@ -22,7 +22,8 @@ from saima.learning.evaluation import Metrics, Verdict, baselines, gate, measure
 from saima.learning.model import outputs
 from saima.learning.outcomes import settled
 from saima.learning.trainers import spec_of
-from saima.routing.experiments import Experiment, load_experiments
+from saima.routing.checks import checked_experiments
+from saima.routing.experiments import Experiment
 from saima.stores.interfaces import Registry
 
 CHECK = "beats_champion"
@@ -156,14 +157,14 @@ def is_binary(declaration: Declaration) -> bool:
 
 def parameters_of(algorithm: Algorithm, lineage: str) -> dict[str, Any]:
     """The lineage's parameters: the declared defaults under those of the first arm that names it."""
-    arms = [arm for each in experiments(algorithm) for arm in each.arms.values() if arm.lineage == lineage]
+    arms = [arm for each in experiments(algorithm) for arm in each.arms.values() if arm.lineage in (None, lineage)]
     defaults = {name: parameter.default for name, parameter in algorithm.declaration.parameters.items()}
     return {**defaults, **(arms[0].parameters if arms else {})}
 
 
 def used_models(algorithm: Algorithm, lineage: str) -> list[str]:
     """Models that a bundle of the lineage holds: those that it trains and those that its arms' parameters need."""
-    arms = [arm for each in experiments(algorithm) for arm in each.arms.values() if arm.lineage == lineage]
+    arms = [arm for each in experiments(algorithm) for arm in each.arms.values() if arm.lineage in (None, lineage)]
     needed = needed_models(algorithm.declaration, [{}, *(arm.parameters for arm in arms)])
     return list(dict.fromkeys([*algorithm.declaration.lineages[lineage].train, *needed]))
 
@@ -178,8 +179,8 @@ def needed_models(declaration: Declaration, parameters: Sequence[Mapping[str, An
 
 
 def experiments(algorithm: Algorithm) -> list[Experiment]:
-    """The algorithm's declared experiments."""
-    return list(load_experiments(algorithm.directory))
+    """The algorithm's declared experiments. Raises DeclarationError for one that does not fit it."""
+    return [each.experiment for each in checked_experiments(algorithm).experiments]
 
 
 def training_of(registry: Registry, algorithm: str, lineage: str, declaration: Declaration, mine: Path) -> Training:

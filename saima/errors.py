@@ -37,6 +37,14 @@ class DeclarationError(SaimaError):
         super().__init__(f"{text}\n{caret}" if caret else text)
 
 
+class FieldError(ValueError):
+    """Fields of a model that do not go together; `path` names, below the model, the one to look at."""
+
+    def __init__(self, message: str, *path: str | int) -> None:
+        self.path = path
+        super().__init__(message)
+
+
 class StoreError(SaimaError):
     """A store that cannot be read or written as asked."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from saima.errors import DeclarationError
+from saima.errors import DeclarationError, FieldError
 from saima.features.declaration import Declaration, Shared
 from saima.features.field_type import Delimited, FieldType
 from saima.features.source import Path_, Source, read
@@ -48,7 +48,7 @@ def read_declaration(file: Path, shared: Path, shown: str) -> tuple[Declaration,
     Raises DeclarationError.
     """
     source = read(file, shown)
-    declaration = _validate(Declaration, source)
+    declaration = validate(Declaration, source)
     origins = Origins(source)
     merged = declaration.model_dump(by_alias=False)
     for place, name in enumerate(declaration.use):
@@ -57,7 +57,7 @@ def read_declaration(file: Path, shared: Path, shown: str) -> tuple[Declaration,
             known = [found.stem for found in (shared / "features").glob("*.yaml")]
             raise source.error(_unknown("shared features", name, known), ("use", place))
         part_source = read(path, f"{shared.name}/features/{name}.yaml")
-        part = _validate(Shared, part_source)
+        part = validate(Shared, part_source)
         _merge(merged, part, part_source, origins, (source, place, path.parent.parent))
     if not declaration.use:
         return declaration, origins
@@ -109,11 +109,14 @@ def _unknown(what: str, name: str, known: list[str]) -> str:
 M = typing.TypeVar("M", bound=BaseModel)
 
 
-def _validate(model: type[M], source: Source) -> M:
+def validate(model: type[M], source: Source, strict: bool = True) -> M:
+    """A model of a file's data; without `strict`, lists are tuples and text numbers as pydantic takes them.
+
+    Raises DeclarationError for the first error in the file's order, at its place."""
     if not isinstance(source.data, dict):
         raise source.error(f"a declaration is a mapping, not {type(source.data).__name__}")
     try:
-        return model.model_validate(source.data, strict=True)
+        return model.model_validate(source.data, strict=strict)
     except ValidationError as invalid:
         raise _place(model, source, invalid) from None
 
@@ -129,7 +132,10 @@ def _place(model: type[BaseModel], source: Source, invalid: ValidationError) -> 
             continue
         dotted = ".".join(str(part) for part in path)
         kind = error["type"]
-        if kind == "extra_forbidden":
+        cause = error.get("ctx", {}).get("error")
+        if isinstance(cause, FieldError):
+            mended = source.error(str(cause), (*path, *cause.path))
+        elif kind == "extra_forbidden":
             known = _fields(model, path[:-1])
             mended = source.error(_unknown("field", str(path[-1]), known), path, key=True)
         elif kind == "missing":

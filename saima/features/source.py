@@ -91,7 +91,7 @@ def _parsed(text: str, file: str, kind: type[yaml.SafeLoader]) -> Source:
         loader = kind(text)
         root = loader.get_single_node()
         if root is None:
-            raise _error(file, text, "the file is empty; 'algorithm:' is expected", 1, 1)
+            raise _error(file, text, "the file is empty", 1, 1)
         _walk(root, (), values, keys, file, text)
         data = loader.construct_document(root)
     except yaml.MarkedYAMLError as error:

@@ -16,21 +16,26 @@ from saima.host.journal import Featured, Kept, numbers
 from saima.host.lease import Loaded, Slot
 from saima.host.request import Ask
 from saima.routing.deployment import AlgorithmState
-from saima.routing.experiments import Assignment, Eligible
+from saima.routing.experiments import Assignment, Eligible, Token
+from saima.routing.layout import parameters_of
 
-IDENTITY = ("trace", "attempt", "algorithm", "version", "lineage", "epoch", "experiment", "arm", "parameters", "time",
-            "degraded")  # fmt: skip
+IDENTITY = ("trace", "attempt", "algorithm", "version", "lineage", "epoch", "experiment", "arm", "parameters",
+            "tokens", "time", "degraded")  # fmt: skip
 """Fields of an answer that say which answer it is; no postprocessing changes them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """What routing decided: the layer that names the lineage, all layers, the lineage and parameters that they want."""
+    """What routing decided: the layer that names the lineage, all layers, the lineage and parameters that they want.
+
+    tokens: what the caller sends again to stay in its arms.
+    """
 
     main: Assignment | None
     layers: list[Assignment]
     lineage: str | None
     parameters: dict[str, Any]
+    tokens: Sequence[Token] = ()
 
     @property
     def override(self) -> bool:
@@ -64,13 +69,16 @@ class Made:
 
 
 def route(state: AlgorithmState, ask: Ask, eligible: Eligible | None = None) -> Routed:
-    """Arms of all layers; the first layer with an arm names the lineage."""
+    """Arms of all layers; the first layer whose arm names a lineage decides it."""
     context = {**(ask.user or {}), **ask.request}
-    layers = state.layers.resolve(ask.unit_of, context, eligible)
-    armed = [one for one in layers if one.lineage is not None]
-    parameters = {name: value for one in armed for name, value in one.parameters.items()}
-    main = armed[0] if armed else (layers[0] if layers else None)
-    return Routed(main, layers, armed[0].lineage if armed else state.default_lineage, parameters)
+    compiled = state.layers
+    layers = compiled.resolve(ask.unit_of, context, eligible, ask.tokens if compiled.tokens else ())
+    armed = [one for one in layers if one.arm]
+    parameters = parameters_of({one.layer: one.parameters for one in armed}, state.layout)
+    naming = next((one for one in armed if one.lineage is not None), None)
+    main = naming or (armed[0] if armed else layers[0] if layers else None)
+    lineage = naming.lineage if naming else state.default_lineage
+    return Routed(main, layers, lineage, parameters, compiled.tokens_of(layers) if compiled.tokens else [])
 
 
 def compute(loaded: Loaded, ask: Ask, parameters: Mapping[str, Any], time: int, channel: Channel) -> Result:
@@ -131,6 +139,8 @@ def answer_of(
         "degraded": result.degraded,
         "time": time,
     }
+    if routed.tokens:
+        answer["tokens"] = [list(token) for token in routed.tokens]
     if ask.items:
         answer["items"] = [ask.items[i]["item_id"] for i in result.returned]
         if slot.loaded.top_k is not None:
@@ -145,7 +155,7 @@ def finish(loaded: Loaded, ask: Ask, answer: dict[str, Any], channel: Channel) -
     """
     if loaded.bundle.postprocess:
         body = {"request": ask.request, "user": ask.user, "items": ask.items}
-        identity = {name: answer[name] for name in IDENTITY}
+        identity = {name: answer[name] for name in IDENTITY if name in answer}
         made = loaded.bundle.postprocess(body, answer, channel)
         try:
             answer = {**made, **identity}
@@ -187,7 +197,7 @@ def record_of(
         "unit": main.unit if main else (ask.unit or ask.trace),
         "propensity": main.propensity if main else 1.0,
         "reason": main.reason if main else "outside",
-        "layers": [[one.layer, one.experiment, one.arm, one.propensity, one.reason] for one in routed.layers],
+        "layers": [[one.layer, one.experiment, one.arm, one.propensity, one.reason, one.unit] for one in routed.layers],
         "parameters": answer["parameters"],
         "time": answer["time"],
         "answered": answered,
@@ -201,6 +211,8 @@ def record_of(
         "shadow": shadow,
         "override": routed.override,
     }
+    if ask.tokens:
+        record["tokens"] = [list(token) for token in ask.tokens]
     if channel:
         record["channel"] = list(channel)
     if not ask.raw:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from saima.features.declaration import Request
-from saima.features.expression import Scope, compile_expression, interpret
-from saima.features.nodes import Node, column
-from saima.features.types import parse_type
+from saima.features.expression import compile_expression, interpret
+from saima.features.nodes import Node
+from saima.routing.checks import fields_scope
 from saima.routing.experiments import Experiment
 
 
@@ -32,8 +32,3 @@ class Eligibility:
         if node is None:
             node = self._nodes[text] = compile_expression(text, self._scope)
         return interpret(node, context) is True
-
-
-def fields_scope(fields: Mapping[str, str]) -> Scope:
-    """Names of declared fields, as expressions over plain values see them."""
-    return Scope({name: column(name, parse_type(dtype), "request") for name, dtype in fields.items()})

@@ -69,6 +69,13 @@ _NAMED: list[dict[str, Any]] = [
     },
 ]
 
+_TOKENS: dict[str, Any] = {
+    "type": ["array", "null"],
+    "maxItems": 256,
+    "description": "Tokens of an earlier answer: [layer, experiment, arm, version].",
+    "items": {"type": "array", "minItems": 4, "maxItems": 4, "items": {"type": "string"}},
+}
+
 _RECORDS: dict[str, Any] = {
     "type": "string",
     "description": "One record a line, as the sources' `record` declares them; ?source=<name> says of which they are.",
@@ -137,6 +144,7 @@ def _request(name: str, declared: Declaration) -> dict[str, Any]:
         "attempt": {"type": "integer", "minimum": 1},
         "unit": {"type": "string"},
         "time": {"type": "integer"},
+        "tokens": _TOKENS,
         "request": _object(declared.request.fields),
     }
     required = ["algorithm", "request"]

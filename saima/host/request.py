@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from types import NoneType
@@ -13,9 +13,11 @@ from typing import Any, ClassVar
 
 from saima.errors import RequestError, suggest
 from saima.features.declaration import Request
+from saima.routing.experiments import Token
 
-ENVELOPE = ("algorithm", "trace", "attempt", "unit", "request", "user", "items", "time")
+ENVELOPE = ("algorithm", "trace", "attempt", "unit", "request", "user", "items", "time", "tokens")
 _TEXT = 256
+_TOKENS = 256
 _INT64 = 2**63
 
 
@@ -23,7 +25,7 @@ _INT64 = 2**63
 class Ask:
     """A checked envelope of a prediction request; `time` is None where the host's clock decides.
 
-    raw: the JSON that it came as, if it did.
+    raw: the JSON that it came as, if it did. tokens: arms that the caller, or a device, has been given before.
     """
 
     algorithm: str
@@ -35,6 +37,7 @@ class Ask:
     items: list[dict[str, Any]] | None
     time: int | None
     raw: bytes = b""
+    tokens: Sequence[Token] = ()
 
     def unit_of(self, name: str) -> str | None:
         """Value of an experiment's unit field: the caller's own `unit`, the trace, or a field of request or user."""
@@ -75,7 +78,8 @@ def envelope(body: Any, trace: str | None = None, raw: bytes = b"") -> Ask:
     if items is not None and not isinstance(items, list):
         raise RequestError("must be a list of objects", "/items")
     given = _text(body, "trace") or trace or uuid.uuid4().hex
-    return Ask(algorithm, given, attempt, _text(body, "unit"), request, user, items, time, raw)
+    tokens = _tokens(body["tokens"]) if "tokens" in body else ()
+    return Ask(algorithm, given, attempt, _text(body, "unit"), request, user, items, time, raw, tokens)
 
 
 class Checker:
@@ -226,6 +230,17 @@ def _text(body: Mapping[str, Any], name: str) -> str | None:
     if not isinstance(value, str) or not 0 < len(value) <= _TEXT:
         raise RequestError(f"must be text of 1 to {_TEXT} characters, not {_show(value)}", f"/{name}")
     return value
+
+
+def _tokens(given: Any) -> Sequence[Token]:
+    if given is None:
+        return ()
+    if not isinstance(given, list) or len(given) > _TOKENS:
+        raise RequestError(f"must be a list of at most {_TOKENS} tokens, not {_show(given)}", "/tokens")
+    for index, one in enumerate(given):
+        if not isinstance(one, list) or len(one) != len(Token._fields) or not all(isinstance(x, str) for x in one):
+            raise RequestError(f"must be a token as answers give it, {list(Token._fields)}", f"/tokens/{index}")
+    return [Token(*one) for one in given]
 
 
 def _is_int(value: Any) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from saima.features.expression import compile_expression
 from saima.features.reference import interpret
-from saima.host.eligibility import fields_scope
+from saima.routing.checks import fields_scope
 
 if TYPE_CHECKING:
     from saima.features.declaration import Request

@@ -14,6 +14,7 @@ from saima.errors import Conflict, SaimaError, StoreError
 from saima.routing.composition import circle
 from saima.routing.experiments import Experiment
 from saima.routing.layers import Layers
+from saima.routing.layout import Freed, Layout
 from saima.stores.interfaces import DeploymentRow, Registry
 
 STANDBYS = 1
@@ -68,6 +69,9 @@ class AlgorithmState(Strict):
 
     lineages: dict[str, LineageState] = {}
     experiments: list[Experiment] = []
+    layout: Layout = Layout()
+    started: dict[str, int] = Field({}, description="When each experiment started, ms UTC.")
+    freed: list[Freed] = Field([], description="Buckets that stay empty for a while after their experiment.")
     default_lineage: str | None = None
     shadow: str | None = Field(None, description="Lineage that gets a copy of every request, after the answer.")
     fallback: Fallback = Fallback()
@@ -77,7 +81,7 @@ class AlgorithmState(Strict):
     @cached_property
     def layers(self) -> Layers:
         """The experiments as requests are routed by them."""
-        return Layers(self.experiments)
+        return Layers(self.experiments, self.layout)
 
 
 class Deployment(Strict):
@@ -175,7 +179,7 @@ def lift_hold(algorithm: str, lineage: str) -> Transition:
 
 
 def configure(algorithm: str, experiments: Sequence[Experiment] | None = None, **settings: Any) -> Transition:
-    """Set fields of an algorithm's state: experiments, default_lineage, shadow, fallback, lane, allow_request_time."""
+    """Set fields of an algorithm's state: experiments, layout, default_lineage, shadow, fallback, lane."""
 
     def transition(current: Deployment) -> Deployment:
         state = current.algorithms.get(algorithm, AlgorithmState())

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from saima.errors import DeclarationError, Place
+from saima.errors import FieldError, suggest
+from saima.features.durations import milliseconds
 from saima.routing.arms import Split, ranges
-from saima.routing.buckets import BUCKETS, Hash
+from saima.routing.buckets import BUCKETS, SEPARATOR, Hash
+from saima.routing.layout import Range, check_range
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Reason = Literal["hashed", "override", "not_eligible", "outside", "sticky", "penetrated", "holdout", "stale"]
+
+EXPOSED = frozenset(["hashed", "sticky", "penetrated"])
+"""Reasons of an exposure: the hash placed the unit, now or when its token was written."""
 
 
 class Strict(BaseModel):
@@ -24,9 +33,12 @@ class Strict(BaseModel):
 
 
 class Arm(Strict):
-    """A lineage with parameters, so that a refresh does not end the experiment; weight in percent."""
+    """A lineage with parameters, so that a refresh does not end the experiment; weight in percent.
 
-    lineage: str
+    Without a lineage the arm only sets parameters.
+    """
+
+    lineage: str | None = None
     weight: float = Field(ge=0, le=100)
     parameters: dict[str, Any] = {}
 
@@ -49,6 +61,21 @@ class Analysis(Strict):
     method: Literal["fixed", "sequential"] = "sequential"
 
 
+class Phase(Strict):
+    """A step of a ramp: the coverage (percent) from `after` the start on (`2d`), or from the time `at` on."""
+
+    coverage: float = Field(ge=0, le=100)
+    after: str | None = None
+    at: datetime | None = None
+
+    def due(self, started: int) -> int:
+        """When the phase begins, ms UTC; a time without a zone is UTC."""
+        if self.at is None:
+            return started + milliseconds(self.after or "0s")
+        moment = self.at if self.at.tzinfo else self.at.replace(tzinfo=UTC)
+        return int(moment.timestamp() * 1000)
+
+
 class Experiment(Strict):
     """An experiment of one layer.
 
@@ -63,26 +90,63 @@ class Experiment(Strict):
     unit: str = Field("trace", description="`trace`, or a field of the request or the user.")
     salt: str = Field("", description="Salt of the arms; empty: the experiment's name.")
     hash: Hash = "xxh64"
-    buckets: tuple[int, int] = (0, BUCKETS)
+    buckets: Range = (0, BUCKETS)
     arms: dict[str, Arm] = Field(min_length=1)
-    coverage: float = Field(100, ge=0, le=100)
+    coverage: float = Field(100, ge=0, le=100, description="Percent of its buckets' units; that of the first phase.")
+    ramp: list[Phase] = Field([], description="Later phases, each of more coverage than the one before.")
+    minimum_duration: str = Field("0s", description="How long it runs at least before anybody decides by it.")
     eligibility: str | None = None
     overrides: dict[str, str] = {}
+    sticky: bool = Field(False, description="A unit that sends its token again keeps its arm.")
+    honours: list[str] = Field([], description="Earlier versions of the split whose tokens still count.")
     metrics: dict[str, Metric] = {}
     analysis: Analysis = Analysis()
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
+        for field in ("experiment", "layer"):
+            if not getattr(self, field):
+                raise FieldError(f"'{field}' may not be empty", field)
+        for field in ("experiment", "layer", "salt"):
+            if SEPARATOR in getattr(self, field):
+                raise FieldError(f"'{field}' holds U+001F, which separates salt and unit", field)
         total = sum(arm.weight for arm in self.arms.values())
         if not 99 <= total <= 101:
-            raise ValueError(f"weights of the arms sum to {total:g}, not to 100")
-        unknown = sorted(set(self.overrides.values()) - set(self.arms))
-        if unknown:
-            raise ValueError(f"overrides name unknown arms {', '.join(unknown)}; known: {', '.join(self.arms)}")
-        first, last = self.buckets
-        if not 0 <= first < last <= BUCKETS:
-            raise ValueError(f"buckets {list(self.buckets)} are not a range inside 0..{BUCKETS}")
+            raise FieldError(f"weights of the arms sum to {total:g}, not to 100", "arms")
+        if "" in self.arms:
+            raise FieldError("an arm's name may not be empty", "arms")
+        for unit, arm in self.overrides.items():
+            if arm not in self.arms:
+                raise FieldError(
+                    f"an override names the unknown arm '{arm}'{suggest(arm, self.arms)}; "
+                    f"known: {', '.join(self.arms)}", "overrides", unit,
+                )  # fmt: skip
+        check_range(self.buckets, "buckets")
+        try:
+            milliseconds(self.minimum_duration)
+        except ValueError as error:
+            raise FieldError(str(error), "minimum_duration") from error
+        self._check_ramp()
         return self
+
+    def _check_ramp(self) -> None:
+        before, begun = self.coverage, 0
+        for place, phase in enumerate(self.ramp):
+            if (phase.after is None) == (phase.at is None):
+                raise FieldError("a phase begins `after` a duration or `at` a time, one of the two", "ramp", place)
+            try:
+                begins = phase.due(0)
+            except ValueError as error:
+                raise FieldError(str(error), "ramp", place, "after") from error
+            if phase.coverage <= before:
+                raise FieldError(
+                    f"a phase of {phase.coverage:g} % follows one of {before:g} %: a ramp only grows, or it would take "
+                    "units out of their arms",
+                    "ramp", place, "coverage",
+                )  # fmt: skip
+            if (phase.at is None) == (self.ramp[place - 1].at is None) and begins <= begun and place:
+                raise FieldError("a phase begins after the one before it", "ramp", place)
+            before, begun = phase.coverage, begins
 
     @cached_property
     def split(self) -> Split:
@@ -95,9 +159,33 @@ class Experiment(Strict):
             overrides={unit: names.index(arm) for unit, arm in self.overrides.items()},
         )
 
+    @property
+    def default_arm(self) -> str:
+        """The arm that the others are compared with: `control` or `champion`, else the first."""
+        return next((name for name in ("control", "champion") if name in self.arms), next(iter(self.arms)))
+
+    def version(self, layer_salt: str = "") -> str:
+        """What decides who is in which arm, as 8 hex digits; coverage is no part of it, since it moves nobody."""
+        arms = [[name, arm.weight] for name, arm in self.arms.items()]
+        what = [self.layer, layer_salt or self.layer, self.experiment, self.unit, self.split.salt, self.hash,
+                self.buckets, arms]  # fmt: skip
+        return hashlib.sha256(json.dumps(what, ensure_ascii=False).encode()).hexdigest()[:8]
+
+
+class Token(NamedTuple):
+    """What the first resolver hands on, and a caller sends again to stay in its arm; arm "" is outside."""
+
+    layer: str
+    experiment: str
+    arm: str
+    version: str
+
 
 class Assignment(NamedTuple):
-    """What one layer decided for a unit; lineage None and arm "" where the unit is in no arm."""
+    """What one layer decided for a unit; lineage None and arm "" where the unit is in no arm.
+
+    version: of the split that decided.
+    """
 
     layer: str
     experiment: str
@@ -107,33 +195,22 @@ class Assignment(NamedTuple):
     reason: Reason
     propensity: float
     unit: str
+    version: str = ""
 
     @property
     def exposure(self) -> bool:
         """Whether the hash decided, so that the answer counts in the analysis."""
-        return self.reason == "hashed"
+        return self.reason in EXPOSED and self.arm != ""
 
 
 Eligible = Callable[[Experiment, Mapping[str, Any]], bool]
 
 
 def load_experiments(directory: Path) -> list[Experiment]:
-    """Experiments of `<directory>/experiments/*.yaml`, in order of the files.
+    """Experiments of `<directory>/experiments/*.yaml`, in order of the files; see `declared.read_experiments`.
 
-    Raises DeclarationError naming the file and the field.
+    Raises DeclarationError naming file, line and column.
     """
-    found: list[Experiment] = []
-    for path in sorted((directory / "experiments").glob("*.yaml")):
-        try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark
-            place = Place(str(path), mark.line + 1, mark.column + 1) if mark else Place(str(path), 1, 1)
-            raise DeclarationError(f"not YAML: {error.problem}", place) from error
-        try:
-            found.append(Experiment.model_validate(document))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise DeclarationError(f"{where or 'experiment'}: {first['msg']}", Place(str(path), 1, 1)) from error
-    return found
+    from saima.routing.declared import read_experiments
+
+    return [each.experiment for each in read_experiments(directory).experiments]

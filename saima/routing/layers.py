@@ -8,91 +8,220 @@ from typing import Any
 from xxhash import xxh64_intdigest
 
 from saima.routing.buckets import BUCKETS, SEPARATOR, place
-from saima.routing.experiments import Assignment, Eligible, Experiment
+from saima.routing.experiments import Assignment, Eligible, Experiment, Reason, Token
+from saima.routing.layout import Layout
 
 _SEPARATOR = SEPARATOR.encode()
 _new = tuple.__new__  # half of the time of a named tuple's own
+
+UnitOf = Callable[[str], str | None]
+Head = tuple[str, str, str, Mapping[str, Any], str | None]
 
 
 class Layers:
     """The experiments of an algorithm by layer, in order of the layers' names."""
 
-    def __init__(self, experiments: Sequence[Experiment]) -> None:
-        found: dict[str, list[_Compiled]] = {}
+    def __init__(self, experiments: Sequence[Experiment], layout: Layout | None = None) -> None:
+        self._layout = layout = layout or Layout()
+        found: dict[str, list[Experiment]] = {}
         for experiment in experiments:
-            found.setdefault(experiment.layer, []).append(_Compiled(experiment))
-        self._layers = [found[name] for name in sorted(found)]
+            found.setdefault(experiment.layer, []).append(experiment)
+        self._layers = [_Layer(name, found[name], layout) for name in sorted(found)]
+        self.tokens = any(layer.hands_tokens for layer in self._layers)
+        """Whether any experiment takes tokens, so that a caller's are worth reading."""
+        place("xxh64", layout.salt, "a")  # refuses a salt that holds the separator
+        self._salt = layout.salt.encode()
+        outside: list[Reason | None] = [
+            None if layout.layer(one.name).domain is None else "outside" for one in self._layers
+        ]
+        self._blocked = [outside] * BUCKETS if layout.domains else []
+        for name, domain in layout.domains.items():
+            blocked: list[Reason | None] = [
+                "holdout" if domain.holdout else None if layout.layer(one.name).domain in (None, name) else "outside"
+                for one in self._layers
+            ]
+            self._blocked[domain.buckets[0] : domain.buckets[1]] = [blocked] * (domain.buckets[1] - domain.buckets[0])
+        self._no_domain = outside
 
     def resolve(
         self,
-        unit_of: Callable[[str], str | None],
+        unit_of: UnitOf,
         context: Mapping[str, Any] | None = None,
         eligible: Eligible | None = None,
+        tokens: Sequence[Token] = (),
     ) -> list[Assignment]:
         """One assignment a layer.
 
         `unit_of` gives the unit of a declared unit field; `context` is what eligibility may read; `eligible` judges an
-        experiment that declares an eligibility and is never called for another.
+        experiment that declares an eligibility and is never called for another. An override wins over everything, a
+        holdout and the domains over a token, a token over the hash.
         """
         units: dict[str, tuple[str, bytes]] = {}
-        made: list[Assignment] = []
-        for layer in self._layers:
-            for one in layer:
-                known = units.get(one.field)
+        if not self._blocked and not tokens:
+            return [layer.resolve(unit_of, units, context, eligible) for layer in self._layers]
+        blocked = self._domain(unit_of) if self._blocked else [None] * len(self._layers)
+        held = {(token[0], token[1]): token for token in tokens}
+        return [
+            layer.stand(unit_of, reason)
+            if reason is not None
+            else (layer.keep(unit_of, held, context, eligible) if held else None)
+            or layer.resolve(unit_of, units, context, eligible)
+            for layer, reason in zip(self._layers, blocked, strict=True)
+        ]
+
+    def tokens_of(self, assignments: Sequence[Assignment]) -> list[Token]:
+        """What the caller gets to send again: tokens of units in arms of sticky experiments, of joint layers all."""
+        kept = ("hashed", "sticky", "penetrated")
+        return [
+            Token(one.layer, one.experiment, one.arm, one.version)
+            for layer, one in zip(self._layers, assignments, strict=True)
+            if one.version and (one.reason in kept or (layer.joint and one.reason == "outside"))
+            if layer.joint or (one.arm and layer.sticky(one.experiment))
+        ]
+
+    def _domain(self, unit_of: UnitOf) -> list[Reason | None]:
+        unit = unit_of(self._layout.unit)
+        if not unit:
+            return self._no_domain
+        return self._blocked[xxh64_intdigest(self._salt + _SEPARATOR + unit.encode()) % BUCKETS]
+
+
+class _Layer:
+    """The experiments of one layer."""
+
+    __slots__ = ("_experiments", "_named", "_salt", "hands_tokens", "joint", "name")
+
+    def __init__(self, name: str, experiments: Sequence[Experiment], layout: Layout) -> None:
+        self.name = name
+        self.joint = layout.layer(name).joint
+        salt = layout.salt_of(name)
+        place("xxh64", salt, "a")
+        self._salt = salt.encode()
+        self._experiments = [_Compiled(one, salt) for one in experiments]
+        self._named = {one.name: one for one in self._experiments}
+        self.hands_tokens = self.joint or any(one.sticky for one in experiments)
+
+    def sticky(self, experiment: str) -> bool:
+        """Whether an experiment's units keep their arms by their tokens."""
+        return self._named[experiment].experiment.sticky
+
+    def resolve(
+        self,
+        unit_of: UnitOf,
+        units: dict[str, tuple[str, bytes]],
+        context: Mapping[str, Any] | None,
+        eligible: Eligible | None,
+    ) -> Assignment:
+        """By override, else by hash; `units` keeps units and their bytes between layers."""
+        field, bucket = "", -1
+        for one in self._experiments:
+            if one.field != field:
+                field, bucket = one.field, -1
+                known = units.get(field)
                 if known is None:
-                    unit = unit_of(one.field) or ""
-                    known = units[one.field] = (unit, _SEPARATOR + unit.encode())
-                if not known[0]:
-                    continue
-                assigned = one.assign(known[0], known[1], context or {}, eligible)
-                if assigned is not None:
-                    made.append(assigned)
-                    break
-            else:
-                first = layer[0]
-                made.append(Assignment(*first.outside, "outside", 1.0, unit_of(first.field) or ""))
-        return made
+                    unit = unit_of(field) or ""
+                    known = units[field] = (unit, _SEPARATOR + unit.encode())
+                unit, suffix = known
+            if not unit:
+                continue
+            if one.overrides and unit in one.overrides:
+                return _new(Assignment, (*one.overrides[unit], unit, one.version))
+            if bucket < 0:
+                bucket = xxh64_intdigest(self._salt + suffix) % BUCKETS
+            if one.first <= bucket < one.last:
+                return one.assign(unit, suffix, context, eligible)
+        first = self._experiments[0]
+        return first.decided(first.outside, "outside", unit_of(first.field) or "")
+
+    def stand(self, unit_of: UnitOf, reason: Reason) -> Assignment:
+        """Outside for a reason of the domains, but for an override."""
+        for one in self._experiments:
+            unit = unit_of(one.field)
+            if unit and unit in one.overrides:
+                return _new(Assignment, (*one.overrides[unit], unit, one.version))
+        first = self._experiments[0]
+        return Assignment(*first.outside, reason, 1.0, unit_of(first.field) or "")
+
+    def keep(
+        self,
+        unit_of: UnitOf,
+        held: Mapping[tuple[str, str], Token],
+        context: Mapping[str, Any] | None,
+        eligible: Eligible | None,
+    ) -> Assignment | None:
+        """By override, else by the caller's token; None where it has none of this layer that counts."""
+        for one in self._experiments:
+            token, unit = held.get((self.name, one.name)), unit_of(one.field)
+            if not unit or (token is None and unit not in one.overrides):
+                continue
+            if unit in one.overrides:
+                return _new(Assignment, (*one.overrides[unit], unit, one.version))
+            if token is not None and (self.joint or one.experiment.sticky):
+                return one.honour(token, unit, self.joint, context, eligible)
+        return None
 
 
 class _Compiled:
-    """One experiment: salts as bytes, arms as ranges with all of an assignment but the unit."""
+    """One experiment: salts as bytes, arms as ranges with all of an assignment but unit and version."""
 
-    __slots__ = ("_experiment", "_first", "_hash", "_last", "_layer", "_overrides", "_salt", "_text", "arms", "field",
-                 "outside")  # fmt: skip
+    __slots__ = ("_arms", "_hash", "_named", "_salt", "_stale", "_text", "_versions", "experiment", "field", "first",
+                 "last", "name", "outside", "overrides", "version")  # fmt: skip
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Experiment, layer_salt: str) -> None:
         split = experiment.split
         head = (experiment.layer, experiment.experiment)
-        self.field = experiment.unit
-        self.outside: tuple[str, str, str, Mapping[str, Any], None] = (*head, "", {}, None)
-        self.arms = [
-            (start, end, (*head, name, arm.parameters, arm.lineage, "hashed", arm.weight / 100))
-            for (start, end), (name, arm) in zip(split.arms, experiment.arms.items(), strict=True)
+        self.experiment = experiment
+        self.name, self.field = experiment.experiment, experiment.unit
+        self.version = experiment.version(layer_salt)
+        self._versions = {self.version, *experiment.honours}
+        self.outside: Head = (*head, "", {}, None)
+        self._named: dict[str, tuple[Head, float]] = {
+            name: ((*head, name, arm.parameters, arm.lineage), arm.weight / 100)
+            for name, arm in experiment.arms.items()
+        }
+        self._stale = self._named[experiment.default_arm][0]
+        self._arms = [
+            (start, end, (*self._named[name][0], "hashed", self._named[name][1]))
+            for (start, end), name in zip(split.arms, experiment.arms, strict=True)
         ]
-        self._overrides = {unit: (*self.arms[index][2][:5], "override", 1.0) for unit, index in split.overrides.items()}
-        self._experiment = experiment
-        self._first, self._last = experiment.buckets
-        self._hash, self._salt = split.hash, split.salt.encode()
-        self._text, self._layer = split.salt, experiment.layer.encode()
-        place(self._hash, self._text, "a")  # refuses a salt that holds the separator
-        place("xxh64", experiment.layer, "a")
+        self.overrides = {unit: (*self._named[arm][0], "override", 1.0) for unit, arm in experiment.overrides.items()}
+        self.first, self.last = experiment.buckets
+        self._hash, self._salt, self._text = split.hash, split.salt.encode(), split.salt
+        place(self._hash, self._text, "a")
+
+    def decided(self, head: Head, reason: Reason, unit: str, propensity: float = 1.0) -> Assignment:
+        """An assignment of this experiment."""
+        return _new(Assignment, (*head, reason, propensity, unit, self.version))
 
     def assign(
-        self, unit: str, suffix: bytes, context: Mapping[str, Any], eligible: Eligible | None
-    ) -> Assignment | None:
-        """The unit's assignment; None where the layer's bucket of the unit is another experiment's."""
-        if unit in self._overrides:
-            return _new(Assignment, (*self._overrides[unit], unit))
-        if not self._first <= xxh64_intdigest(self._layer + suffix) % BUCKETS < self._last:
-            return None
-        experiment = self._experiment
-        if experiment.eligibility is not None and not (eligible and eligible(experiment, context)):
-            return Assignment(*self.outside, "not_eligible", 1.0, unit)
+        self, unit: str, suffix: bytes, context: Mapping[str, Any] | None, eligible: Eligible | None
+    ) -> Assignment:
+        """The assignment of a unit whose bucket is this experiment's."""
+        if not self._may_enter(context, eligible):
+            return self.decided(self.outside, "not_eligible", unit)
         if self._hash == "xxh64":
             at = xxh64_intdigest(self._salt + suffix) % BUCKETS / BUCKETS
         else:
             at = place(self._hash, self._text, unit)
-        for start, end, arm in self.arms:
+        for start, end, arm in self._arms:
             if start <= at < end:
-                return _new(Assignment, (*arm, unit))
-        return Assignment(*self.outside, "outside", 1.0, unit)
+                return _new(Assignment, (*arm, unit, self.version))
+        return self.decided(self.outside, "outside", unit)
+
+    def honour(
+        self, token: Token, unit: str, joint: bool, context: Mapping[str, Any] | None, eligible: Eligible | None
+    ) -> Assignment:
+        """What a token says; of a version or an arm that is not known, the default arm."""
+        if not joint and not self._may_enter(context, eligible):
+            return self.decided(self.outside, "not_eligible", unit)
+        reason: Reason = "penetrated" if joint else "sticky"
+        if token[3] in self._versions:
+            if joint and not token[2]:
+                return self.decided(self.outside, reason, unit)
+            if token[2] in self._named:
+                head, propensity = self._named[token[2]]
+                return self.decided(head, reason, unit, propensity)
+        return self.decided(self._stale, "stale", unit)
+
+    def _may_enter(self, context: Mapping[str, Any] | None, eligible: Eligible | None) -> bool:
+        return self.experiment.eligibility is None or bool(eligible and eligible(self.experiment, context or {}))

@@ -56,11 +56,13 @@ def _inside(experiment: Experiment, unit: str, choice: Choice) -> Assignment:
     arm = experiment.arms[name]
     share = arm.weight / 100 if choice.exposed else 1.0
     reason: Reason = "hashed" if choice.exposed else "override"
-    return Assignment(experiment.layer, experiment.experiment, name, arm.parameters, arm.lineage, reason, share, unit)
+    head = (experiment.layer, experiment.experiment, name, arm.parameters, arm.lineage)
+    return Assignment(*head, reason, share, unit, experiment.version())
 
 
 def _outside(experiment: Experiment, unit: str, reason: Reason) -> Assignment:
-    return Assignment(experiment.layer, experiment.experiment, "", {}, None, reason, 1.0, unit)
+    head = (experiment.layer, experiment.experiment, "", {}, None)
+    return Assignment(*head, reason, 1.0, unit, experiment.version())
 
 
 @st.composite
