@@ -104,14 +104,14 @@ def _summary(name: str, chosen: Settings) -> str:
     from saima.features import load
     from saima.features.checks.agreement import check_operators, said
     from saima.learning.verification import verify
-    from saima.routing.experiments import load_experiments
+    from saima.routing.checks import checked_experiments
     from serving.composition import check_calls
 
     loaded = load(name, chosen.algorithms)
     check_calls(loaded)
     own = check_operators(loaded)
     missing = verify(loaded)
-    experiments = load_experiments(loaded.directory)
+    experiments = checked_experiments(loaded).experiments
     declared = loaded.declaration
     counts = {
         "feature": len(loaded.plan.features),

@@ -29,6 +29,7 @@ COMMANDS = {
     "shadow": ("cli.shadow:shadow", "Give a lineage a copy of every request."),
     "replay": ("cli.requests:replay", "Answer recorded requests with a bundle, and compare."),
     "stress": ("cli.stress:stress", "Send recorded requests at a chosen rate; latency, rejections, errors."),
+    "ab": ("cli.ab:ab", "Experiments: check, start, ramp, stop, report; power and AA before."),
     "report": ("cli.report:report", "Write the report of an experiment as one HTML page."),
     "worker": ("cli.worker:worker", "Run a stream worker in the foreground."),
     "log": ("cli.log:log", "Inspect and repair the event log."),

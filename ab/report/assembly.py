@@ -106,7 +106,7 @@ def _arms(experiment: Experiment, population: Population, versions: Sequence[tre
     return tuple(
         ArmSummary(
             name=arm,
-            lineage=experiment.arms[arm].lineage,
+            lineage=experiment.arms[arm].lineage or "",
             parameters=experiment.arms[arm].parameters,
             weight=experiment.arms[arm].weight,
             exposed=exposed,

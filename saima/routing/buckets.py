@@ -14,7 +14,8 @@ Hash = Literal["xxh64", "growthbook_v1", "growthbook_v2", "planout"]
 
 SEPARATOR = "\x1f"
 BUCKETS = 10_000
-_LONGEST = 0xFFFFFFFFFFFFFFF
+SCALE = float(0xFFFFFFFFFFFFFFF)
+"""What PlanOut divides its hash by, a float there as well."""
 
 
 def bucket(salt: str, unit: str, n: int = BUCKETS) -> int:
@@ -53,7 +54,7 @@ def place(method: str, salt: str, unit: str, n: int = BUCKETS) -> float:
     if method == "growthbook_v2":
         return _fnv1a32(str(_fnv1a32(salt + unit))) % 10_000 / 10_000
     if method == "planout":
-        return planout(salt, unit) / _LONGEST
+        return planout(salt, unit) / SCALE
     raise ValueError(f"unknown hash '{method}'; known: {', '.join(get_args(Hash))}")
 
 

@@ -15,7 +15,7 @@ from saima.features.syntax import ExpressionError
 from saima.features.types import BOOL, FLOAT64, INT64, STRING, Type, declarable, parse_type
 from saima.routing.declared import Declared, Experiments, read_experiments
 
-TRACE = "trace"
+TRACE, BEFORE = "trace", "before"
 
 _UNITS = ("string", "int64")
 """Types of a field that may be a unit: its text is the same wherever it comes from."""
@@ -44,6 +44,7 @@ def mistakes(declared: Declared, declaration: Declaration) -> Iterator[Declarati
     yield from _arms(declared, declaration)
     yield from _eligibility(declared, declaration)
     yield from _metrics(declared, declaration)
+    yield from _analysis(declared, declaration)
 
 
 def fields_of(declaration: Declaration) -> dict[str, str]:
@@ -126,6 +127,21 @@ def _metrics(declared: Declared, declaration: Declaration) -> Iterator[Declarati
                 yield error
             elif node is not None and not (node.type.is_number or node.type == BOOL):
                 yield declared.error(f"a metric is a number, and this is {node.type}", ("metrics", name, field))
+
+
+def _analysis(declared: Declared, declaration: Declaration) -> Iterator[DeclarationError]:
+    analysis, samples = declared.experiment.analysis, _Samples(declaration)
+    for metric, text in analysis.covariates.items():
+        path: Path_ = ("analysis", "covariates", metric)
+        node, error = (None, None) if text == BEFORE else _compiled(declared, text, samples.scope, path)
+        if error is not None:
+            yield error
+        elif node is not None and not (node.type.is_number or node.type == BOOL):
+            yield declared.error(f"a covariate is `{BEFORE}` or a number, and this is {node.type}", path)
+    for place, name in enumerate(analysis.segments):
+        if name not in samples.scope.names:
+            near = suggest(name, samples.scope.names)
+            yield declared.error(f"unknown column '{name}' of the samples{near}", ("analysis", "segments", place))
 
 
 class _Samples:

@@ -59,6 +59,11 @@ class Analysis(Strict):
 
     alpha: float = Field(0.05, gt=0, lt=1)
     method: Literal["fixed", "sequential"] = "sequential"
+    covariates: dict[str, str] = Field(
+        {}, description="By metric: `before`, the metric itself before the exposure, or an expression that was known."
+    )
+    winsorise: dict[str, float] = Field({}, description="By metric: share of unit values above which they are capped.")
+    segments: list[str] = Field([], description="Columns of the first sample, by whose values effects are shown.")
 
 
 class Phase(Strict):
@@ -126,6 +131,16 @@ class Experiment(Strict):
             milliseconds(self.minimum_duration)
         except ValueError as error:
             raise FieldError(str(error), "minimum_duration") from error
+        for field in ("covariates", "winsorise"):
+            for metric in getattr(self.analysis, field):
+                if metric not in self.metrics:
+                    known = ", ".join(self.metrics) or "none is declared"
+                    raise FieldError(f"unknown metric '{metric}'; known: {known}", "analysis", field, metric)
+        for metric, share in self.analysis.winsorise.items():
+            if not 0.5 <= share < 1:
+                raise FieldError(
+                    f"{share:g} is not a share of units from 0.5 up to 1, as 0.99 is", "analysis", "winsorise", metric
+                )
         self._check_ramp()
         return self
 
@@ -194,8 +209,8 @@ class Assignment(NamedTuple):
     lineage: str | None
     reason: Reason
     propensity: float
+    version: str
     unit: str
-    version: str = ""
 
     @property
     def exposure(self) -> bool:

@@ -16,6 +16,7 @@ _new = tuple.__new__  # half of the time of a named tuple's own
 
 UnitOf = Callable[[str], str | None]
 Head = tuple[str, str, str, Mapping[str, Any], str | None]
+Decided = tuple[str, str, str, Mapping[str, Any], str | None, Reason, float, str]
 
 
 class Layers:
@@ -27,6 +28,7 @@ class Layers:
         for experiment in experiments:
             found.setdefault(experiment.layer, []).append(experiment)
         self._layers = [_Layer(name, found[name], layout) for name in sorted(found)]
+        self._steps = [(layer, *layer.plain) for layer in self._layers]
         self.tokens = any(layer.hands_tokens for layer in self._layers)
         """Whether any experiment takes tokens, so that a caller's are worth reading."""
         place("xxh64", layout.salt, "a")  # refuses a salt that holds the separator
@@ -58,7 +60,17 @@ class Layers:
         """
         units: dict[str, tuple[str, bytes]] = {}
         if not self._blocked and not tokens:
-            return [layer.resolve(unit_of, units, context, eligible) for layer in self._layers]
+            made: list[Assignment] = []
+            last, unit, suffix = None, "", b""
+            for layer, field, salt, arms in self._steps:
+                if arms is None:
+                    made.append(layer.resolve(unit_of, units, context, eligible))
+                    continue
+                if field != last:
+                    last, (unit, suffix) = field, units.get(field) or _unit(unit_of, units, field)
+                arm = arms[xxh64_intdigest(salt + suffix) % BUCKETS] if unit else arms[-1]
+                made.append(_new(Assignment, (*arm, unit)))
+            return made
         blocked = self._domain(unit_of) if self._blocked else [None] * len(self._layers)
         held = {(token[0], token[1]): token for token in tokens}
         return [
@@ -86,10 +98,20 @@ class Layers:
         return self._blocked[xxh64_intdigest(self._salt + _SEPARATOR + unit.encode()) % BUCKETS]
 
 
-class _Layer:
-    """The experiments of one layer."""
+def _unit(unit_of: UnitOf, units: dict[str, tuple[str, bytes]], field: str) -> tuple[str, bytes]:
+    unit = unit_of(field) or ""
+    known = units[field] = (unit, _SEPARATOR + unit.encode())
+    return known
 
-    __slots__ = ("_experiments", "_named", "_salt", "hands_tokens", "joint", "name")
+
+class _Layer:
+    """The experiments of one layer.
+
+    plain: unit field, salt and arms by bucket of the only experiment, where hashing it once says everything; the last
+    one is that of no unit. Arms are None where it does not.
+    """
+
+    __slots__ = ("_experiments", "_named", "_salt", "hands_tokens", "joint", "name", "plain")
 
     def __init__(self, name: str, experiments: Sequence[Experiment], layout: Layout) -> None:
         self.name = name
@@ -100,6 +122,11 @@ class _Layer:
         self._experiments = [_Compiled(one, salt) for one in experiments]
         self._named = {one.name: one for one in self._experiments}
         self.hands_tokens = self.joint or any(one.sticky for one in experiments)
+        only = self._experiments[0]
+        plain = len(experiments) == 1 and only.plain
+        self.plain: tuple[str, bytes, list[Decided] | None] = (
+            (only.field, *only.by_bucket()) if plain else (only.field, b"", None)
+        )
 
     def sticky(self, experiment: str) -> bool:
         """Whether an experiment's units keep their arms by their tokens."""
@@ -117,15 +144,11 @@ class _Layer:
         for one in self._experiments:
             if one.field != field:
                 field, bucket = one.field, -1
-                known = units.get(field)
-                if known is None:
-                    unit = unit_of(field) or ""
-                    known = units[field] = (unit, _SEPARATOR + unit.encode())
-                unit, suffix = known
+                unit, suffix = units.get(field) or _unit(unit_of, units, field)
             if not unit:
                 continue
             if one.overrides and unit in one.overrides:
-                return _new(Assignment, (*one.overrides[unit], unit, one.version))
+                return _new(Assignment, (*one.overrides[unit], unit))
             if bucket < 0:
                 bucket = xxh64_intdigest(self._salt + suffix) % BUCKETS
             if one.first <= bucket < one.last:
@@ -138,9 +161,9 @@ class _Layer:
         for one in self._experiments:
             unit = unit_of(one.field)
             if unit and unit in one.overrides:
-                return _new(Assignment, (*one.overrides[unit], unit, one.version))
+                return _new(Assignment, (*one.overrides[unit], unit))
         first = self._experiments[0]
-        return Assignment(*first.outside, reason, 1.0, unit_of(first.field) or "")
+        return Assignment(*first.outside, reason, 1.0, first.version, unit_of(first.field) or "")
 
     def keep(
         self,
@@ -155,7 +178,7 @@ class _Layer:
             if not unit or (token is None and unit not in one.overrides):
                 continue
             if unit in one.overrides:
-                return _new(Assignment, (*one.overrides[unit], unit, one.version))
+                return _new(Assignment, (*one.overrides[unit], unit))
             if token is not None and (self.joint or one.experiment.sticky):
                 return one.honour(token, unit, self.joint, context, eligible)
         return None
@@ -180,18 +203,35 @@ class _Compiled:
             for name, arm in experiment.arms.items()
         }
         self._stale = self._named[experiment.default_arm][0]
-        self._arms = [
-            (start, end, (*self._named[name][0], "hashed", self._named[name][1]))
+        self._arms: list[tuple[float, float, Decided]] = [
+            (start, end, (*self._named[name][0], "hashed", self._named[name][1], self.version))
             for (start, end), name in zip(split.arms, experiment.arms, strict=True)
         ]
-        self.overrides = {unit: (*self._named[arm][0], "override", 1.0) for unit, arm in experiment.overrides.items()}
+        self.overrides = {
+            unit: (*self._named[arm][0], "override", 1.0, self.version) for unit, arm in experiment.overrides.items()
+        }
         self.first, self.last = experiment.buckets
         self._hash, self._salt, self._text = split.hash, split.salt.encode(), split.salt
         place(self._hash, self._text, "a")
 
+    @property
+    def plain(self) -> bool:
+        """Whether a unit's bucket of the arms' salt alone decides."""
+        whole = (self.first, self.last) == (0, BUCKETS)
+        return whole and self._hash == "xxh64" and not self.overrides and self.experiment.eligibility is None
+
+    def by_bucket(self) -> tuple[bytes, list[Decided]]:
+        """The arms' salt, and what each bucket of it decides."""
+        outside: Decided = (*self.outside, "outside", 1.0, self.version)
+        arms = [
+            next((arm for start, end, arm in self._arms if start <= bucket / BUCKETS < end), outside)
+            for bucket in range(BUCKETS)
+        ]
+        return self._salt, [*arms, outside]
+
     def decided(self, head: Head, reason: Reason, unit: str, propensity: float = 1.0) -> Assignment:
         """An assignment of this experiment."""
-        return _new(Assignment, (*head, reason, propensity, unit, self.version))
+        return _new(Assignment, (*head, reason, propensity, self.version, unit))
 
     def assign(
         self, unit: str, suffix: bytes, context: Mapping[str, Any] | None, eligible: Eligible | None
@@ -205,7 +245,7 @@ class _Compiled:
             at = place(self._hash, self._text, unit)
         for start, end, arm in self._arms:
             if start <= at < end:
-                return _new(Assignment, (*arm, unit, self.version))
+                return _new(Assignment, (*arm, unit))
         return self.decided(self.outside, "outside", unit)
 
     def honour(

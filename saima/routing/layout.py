@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -101,6 +101,14 @@ class Freed(Strict):
 
 
 _DEFAULT = LayerSettings()
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def altered(model: M, **changes: Any) -> M:
+    """A frozen model with other values, checked anew; `model_copy` would keep what was computed from the old ones."""
+    return type(model).model_validate({name: getattr(model, name) for name in type(model).model_fields} | changes)
 
 
 def check_range(buckets: Range, *path: str) -> None:

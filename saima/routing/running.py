@@ -10,7 +10,7 @@ from saima.features.durations import milliseconds
 from saima.routing.conflicts import clashes, in_quarantine
 from saima.routing.deployment import AlgorithmState, Deployment, Transition
 from saima.routing.experiments import Experiment
-from saima.routing.layout import Freed, Layout
+from saima.routing.layout import Freed, Layout, altered
 from saima.routing.moves import Moves, moves
 
 
@@ -20,11 +20,15 @@ class Refused(SaimaError):
 
 @dataclass(frozen=True)
 class Change:
-    """What a change would do to one experiment: None before it starts, and after it has stopped."""
+    """What a change would do to one experiment: None before it starts, and after it has stopped.
+
+    layout: what holds afterwards.
+    """
 
     before: Experiment | None
     after: Experiment | None
     moves: Moves
+    layout: Layout
 
 
 def running(state: AlgorithmState, name: str) -> Experiment:
@@ -39,7 +43,8 @@ def running(state: AlgorithmState, name: str) -> Experiment:
 def change(state: AlgorithmState, name: str, after: Experiment | None, layout: Layout | None = None) -> Change:
     """What replacing the experiment of a name would move; layout: what holds from then on, None: as now."""
     before = next((one for one in state.experiments if one.experiment == name), None)
-    return Change(before, after, moves(before, after, state.layout, layout or state.layout))
+    holds = layout or state.layout
+    return Change(before, after, moves(before, after, state.layout, holds), holds)
 
 
 def start(algorithm: str, wanted: Experiment, layout: Layout, now: int, force: bool = False) -> Transition:
@@ -62,13 +67,12 @@ def start(algorithm: str, wanted: Experiment, layout: Layout, now: int, force: b
             _refuse_layout(state, layout, others)
         kept = _honouring(found.before, wanted, state.layout, layout)
         experiments = [kept if one.experiment == wanted.experiment else one for one in state.experiments]
-        return state.model_copy(
-            update={
-                "experiments": experiments if found.before else [*experiments, kept],
-                "layout": layout,
-                "started": {**state.started, wanted.experiment: state.started.get(wanted.experiment, now)},
-                "freed": [one for one in state.freed if one.until > now],
-            }
+        return altered(
+            state,
+            experiments=experiments if found.before else [*experiments, kept],
+            layout=layout,
+            started={**state.started, wanted.experiment: state.started.get(wanted.experiment, now)},
+            freed=[one for one in state.freed if one.until > now],
         )
 
     return _of(algorithm, apply)
@@ -85,11 +89,11 @@ def ramp(algorithm: str, name: str, coverage: float, force: bool = False) -> Tra
         before = running(state, name)
         if not 0 <= coverage <= 100:
             raise SaimaError(f"a coverage of {coverage:g} is no share in percent, 0 to 100")
-        after = before.model_copy(update={"coverage": coverage, "ramp": _left(before, coverage)})
+        after = altered(before, coverage=coverage, ramp=[one for one in before.ramp if one.coverage > coverage])
         if not force:
             _refuse_moves(change(state, name, after))
         experiments = [after if one.experiment == name else one for one in state.experiments]
-        return state.model_copy(update={"experiments": experiments})
+        return altered(state, experiments=experiments)
 
     return _of(algorithm, apply)
 
@@ -113,13 +117,12 @@ def stop(algorithm: str, name: str, now: int, promote: str | None = None) -> Tra
             )
         until = now + milliseconds(state.layout.quarantine)
         freed = Freed(experiment=name, layer=ended.layer, buckets=ended.buckets, until=until)
-        return state.model_copy(
-            update={
-                "experiments": [one for one in state.experiments if one.experiment != name],
-                "started": {key: at for key, at in state.started.items() if key != name},
-                "freed": [*(one for one in state.freed if one.until > now), *([freed] if until > now else [])],
-                "default_lineage": lineage or state.default_lineage,
-            }
+        return altered(
+            state,
+            experiments=[one for one in state.experiments if one.experiment != name],
+            started={key: at for key, at in state.started.items() if key != name},
+            freed=[*(one for one in state.freed if one.until > now), *([freed] if until > now else [])],
+            default_lineage=lineage or state.default_lineage,
         )
 
     return _of(algorithm, apply)
@@ -149,16 +152,12 @@ def _of(algorithm: str, apply: Callable[[AlgorithmState], AlgorithmState]) -> Tr
     return transition
 
 
-def _left(experiment: Experiment, coverage: float) -> list[object]:
-    return [phase for phase in experiment.ramp if phase.coverage > coverage]
-
-
 def _honouring(before: Experiment | None, after: Experiment, old: Layout, new: Layout) -> Experiment:
     if before is None:
         return after
     earlier, now = before.version(old.salt_of(before.layer)), after.version(new.salt_of(after.layer))
     known = dict.fromkeys([*before.honours, *after.honours, *([earlier] if earlier != now else [])])
-    return after.model_copy(update={"honours": list(known)})
+    return altered(after, honours=list(known))
 
 
 def _refuse_unrouted(algorithm: str, wanted: Experiment, state: AlgorithmState) -> None:

@@ -57,12 +57,12 @@ def _inside(experiment: Experiment, unit: str, choice: Choice) -> Assignment:
     share = arm.weight / 100 if choice.exposed else 1.0
     reason: Reason = "hashed" if choice.exposed else "override"
     head = (experiment.layer, experiment.experiment, name, arm.parameters, arm.lineage)
-    return Assignment(*head, reason, share, unit, experiment.version())
+    return Assignment(*head, reason, share, experiment.version(), unit)
 
 
 def _outside(experiment: Experiment, unit: str, reason: Reason) -> Assignment:
     head = (experiment.layer, experiment.experiment, "", {}, None)
-    return Assignment(*head, reason, 1.0, unit, experiment.version())
+    return Assignment(*head, reason, 1.0, experiment.version(), unit)
 
 
 @st.composite
