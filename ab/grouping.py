@@ -87,7 +87,9 @@ def search(experiment: Experiment, samples: pl.LazyFrame, salts: Sequence[str]) 
     scaled = (values - values.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
     whiten = np.linalg.pinv(np.atleast_2d(np.cov(scaled, rowvar=False)))
     control = list(experiment.arms).index(control_of(experiment))
-    worst, joint, which = [], [], []
+    worst: list[float] = []
+    joint: list[float] = []
+    which: list[int] = []
     for salt in salts:
         codes = _codes(experiment, seen, salt)
         counts = np.array([(codes == arm).sum() for arm in range(len(experiment.arms))])

@@ -54,8 +54,8 @@ class Duration:
             f"{days} d {'–' if found is None else f'{found:.2%}'}" for days, found in self.smallest.items()
         )
         text = (
-            f"{self.metric}: mean {self.baseline:.6g}, {self.share:.1%} of {self.units:,} past units; smallest relative "
-            f"effect found with chance {self.power:.0%} ({self.method}): {shown}"
+            f"{self.metric}: mean {self.baseline:.6g}, {self.share:.1%} of {self.units:,} past units; smallest "
+            f"relative effect found with chance {self.power:.0%} ({self.method}): {shown}"
         )
         if self.effect is None:
             return text

@@ -43,4 +43,4 @@ def past(experiment: Experiment, samples: pl.LazyFrame) -> Past:
     sums = metrics.sums(known, experiment.metrics).drop("arm", "day").group_by("unit").agg(pl.all().sum()).collect()
     day = ((pl.col("time") - pl.col("time").min()) // DAY).alias("day")
     frame = seen.select("unit", day).join(sums, on="unit").sort("unit")
-    return Past(frame, int(frame["day"].max() or 0) + 1)  # type: ignore[call-overload]
+    return Past(frame, int(frame["day"].to_numpy().max()) + 1)
