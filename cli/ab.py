@@ -57,12 +57,12 @@ def check(names: tuple[str, ...], as_json: bool) -> None:
 
 def _checked(algorithm: Algorithm, state: AlgorithmState) -> dict[str, Any]:
     from saima.routing.checks import checked_experiments
-    from saima.routing.running import change
+    from saima.routing.running import as_declared, change
 
     declared = checked_experiments(algorithm)
     rows = []
     for one in (each.experiment for each in declared.experiments):
-        found = change(state, one.experiment, one, declared.layout)
+        found = change(state, one.experiment, as_declared(state, one), declared.layout)
         rows.append(
             {
                 "experiment": one.experiment,

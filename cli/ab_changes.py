@@ -43,7 +43,6 @@ def start(algorithm: str, experiment: str, force: bool, reason: str, as_json: bo
     from saima.features import load
     from saima.routing import running
     from saima.routing.checks import checked_experiments
-    from saima.routing.layout import altered
 
     found = checked_experiments(load(algorithm, settings().algorithms))
     declared = found.of(experiment)
@@ -56,18 +55,16 @@ def start(algorithm: str, experiment: str, force: bool, reason: str, as_json: bo
     now = _now()
 
     def wanted(state: AlgorithmState) -> Experiment:
-        before = next((one for one in state.experiments if one.experiment == experiment), None)
-        if before is None or before.coverage <= declared.experiment.coverage:
-            return declared.experiment
-        left = [phase for phase in declared.experiment.ramp if phase.coverage > before.coverage]
-        return altered(declared.experiment, coverage=before.coverage, ramp=left)
+        return running.as_declared(state, declared.experiment)
 
     _make(
         algorithm,
         experiment,
         "start",
-        lambda state: running.start(algorithm, wanted(state), found.layout, now, force),
-        lambda state: running.change(state, experiment, wanted(state), found.layout),
+        lambda state: running.start(
+            algorithm, running.as_declared(state, declared.experiment), found.layout, now, force
+        ),
+        lambda state: running.change(state, experiment, running.as_declared(state, declared.experiment), found.layout),
         (force, reason, as_json),
     )
 

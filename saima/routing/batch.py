@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
-from saima.routing.buckets import BUCKETS, Hash, bucket_expr, place
+from saima.routing.buckets import BUCKETS, PLACES, Hash, bucket_expr, place
 from saima.routing.experiments import Experiment
 from saima.routing.fnv import growthbook_v1, growthbook_v2
 from saima.routing.layout import Layout, altered
@@ -17,8 +17,7 @@ Code = Callable[[int, int | None, str], pl.Expr]
 REASONS = pl.Enum(["hashed", "override", "not_eligible", "outside", "holdout"])
 """Reasons of a batch, which knows no tokens."""
 
-_PLACES = [bucket / BUCKETS for bucket in range(BUCKETS)]
-_POSITIONS = pl.Series(_PLACES)
+_POSITIONS = pl.Series(PLACES)
 
 
 def _planout(units: pl.Series, salt: str) -> pl.Series:
@@ -90,14 +89,14 @@ def _layer(name: str, experiments: Sequence[Experiment], layout: Layout, eligibl
         unit = pl.col(one.unit)
         found = pl.when(_holds(one, layout)).then(_arm(one, number, code, eligible)).otherwise(found)
         for text, arm in one.overrides.items():
-            found = pl.when(unit == text).then(code(number, list(one.arms).index(arm), "override")).otherwise(found)
+            found = pl.when(unit == text).then(code(number, one.names.index(arm), "override")).otherwise(found)
     if blocked is None:
         return found
     for reason, where in blocked:
         stands = code(0, None, reason)
         for number, one in reversed(list(enumerate(experiments))):
             for text, arm in one.overrides.items():
-                over = code(number, list(one.arms).index(arm), "override")
+                over = code(number, one.names.index(arm), "override")
                 stands = pl.when(pl.col(one.unit) == text).then(over).otherwise(stands)
         found = pl.when(where).then(stands).otherwise(found)
     return found
@@ -121,7 +120,7 @@ def _arm(one: Experiment, number: int, code: Code, eligible: Mapping[str, pl.Exp
 
 def _first(position: float) -> int:
     """The first bucket at or beyond a position."""
-    return bisect_left(_PLACES, position)
+    return bisect_left(PLACES, position)
 
 
 def _holds(one: Experiment, layout: Layout) -> pl.Expr:
@@ -149,7 +148,7 @@ def _blocked(name: str, layout: Layout) -> list[tuple[str, pl.Expr]] | None:
 def _named(name: str, experiments: Sequence[Experiment], codes: pl.Series) -> list[pl.Series]:
     width, reasons = max(len(one.arms) for one in experiments) + 1, len(REASONS.categories)
     whom = codes // reasons
-    arms = [[*one.arms, *[""] * (width - len(one.arms))] for one in experiments]
+    arms = [[*one.names, *[""] * (width - len(one.arms))] for one in experiments]
     told = {
         "experiment": ([one.experiment for one in experiments], whom // width),
         "arm": ([arm for row in arms for arm in row], whom),

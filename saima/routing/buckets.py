@@ -14,6 +14,9 @@ Hash = Literal["xxh64", "growthbook_v1", "growthbook_v2", "planout"]
 
 SEPARATOR = "\x1f"
 BUCKETS = 10_000
+PLACES = [bucket / BUCKETS for bucket in range(BUCKETS)]
+"""Position of each bucket in [0, 1)."""
+
 SCALE = float(0xFFFFFFFFFFFFFFF)
 """What PlanOut divides its hash by, a float there as well."""
 

@@ -84,6 +84,8 @@ class Phase(Strict):
 class Experiment(Strict):
     """An experiment of one layer.
 
+    Arms lie in the order of their names, however a file or a stored document orders them.
+
     The layer's hash maps a unit to one of 10,000 buckets and so to the experiment whose `buckets` [a, b) hold it;
     the experiment's own salt maps it to an arm. A ramp moves `coverage` (percent), never weights.
     """
@@ -97,6 +99,7 @@ class Experiment(Strict):
     hash: Hash = "xxh64"
     buckets: Range = (0, BUCKETS)
     arms: dict[str, Arm] = Field(min_length=1)
+    control: str = Field("", description="What other arms are compared with; absent: `control`, `champion`, the first.")
     coverage: float = Field(100, ge=0, le=100, description="Percent of its buckets' units; that of the first phase.")
     ramp: list[Phase] = Field([], description="Later phases, each of more coverage than the one before.")
     minimum_duration: str = Field("0s", description="How long it runs at least before anybody decides by it.")
@@ -106,6 +109,16 @@ class Experiment(Strict):
     honours: list[str] = Field([], description="Earlier versions of the split whose tokens still count.")
     metrics: dict[str, Metric] = {}
     analysis: Analysis = Analysis()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_control(cls, data: Any) -> Any:
+        """The first arm is the first that was declared: a stored document does not keep that."""
+        if not isinstance(data, dict) or data.get("control") or not isinstance(data.get("arms"), dict):
+            return data
+        arms = data["arms"]
+        named = [name for name in ("control", "champion") if name in arms]
+        return {**data, "control": next(iter([*named, *arms]), "")}
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
@@ -118,6 +131,11 @@ class Experiment(Strict):
         total = sum(arm.weight for arm in self.arms.values())
         if not 99 <= total <= 101:
             raise FieldError(f"weights of the arms sum to {total:g}, not to 100", "arms")
+        if self.control not in self.arms:
+            raise FieldError(
+                f"the control is the unknown arm '{self.control}'{suggest(self.control, self.arms)}; "
+                f"known: {', '.join(self.arms)}", "control",
+            )  # fmt: skip
         if "" in self.arms:
             raise FieldError("an arm's name may not be empty", "arms")
         for unit, arm in self.overrides.items():
@@ -165,23 +183,23 @@ class Experiment(Strict):
 
     @cached_property
     def split(self) -> Split:
-        """The arms as a split, in declared order."""
-        names = list(self.arms)
+        """The arms as a split, in the order of `names`."""
+        names = self.names
         return Split(
             salt=self.salt or self.experiment,
             hash=self.hash,
-            arms=tuple(ranges([arm.weight / 100 for arm in self.arms.values()], self.coverage / 100)),
+            arms=tuple(ranges([self.arms[name].weight / 100 for name in names], self.coverage / 100)),
             overrides={unit: names.index(arm) for unit, arm in self.overrides.items()},
         )
 
     @property
-    def default_arm(self) -> str:
-        """The arm that the others are compared with: `control` or `champion`, else the first."""
-        return next((name for name in ("control", "champion") if name in self.arms), next(iter(self.arms)))
+    def names(self) -> list[str]:
+        """Names of the arms as they lie beside each other."""
+        return sorted(self.arms)
 
     def version(self, layer_salt: str = "") -> str:
         """What decides who is in which arm, as 8 hex digits; coverage is no part of it, since it moves nobody."""
-        arms = [[name, arm.weight] for name, arm in self.arms.items()]
+        arms = [[name, self.arms[name].weight] for name in self.names]
         what = [self.layer, layer_salt or self.layer, self.experiment, self.unit, self.split.salt, self.hash,
                 self.buckets, arms]  # fmt: skip
         return hashlib.sha256(json.dumps(what, ensure_ascii=False).encode()).hexdigest()[:8]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from xxhash import xxh64_intdigest
 
-from saima.routing.buckets import BUCKETS, SEPARATOR, place
+from saima.routing.buckets import BUCKETS, PLACES, SEPARATOR, place
 from saima.routing.experiments import Assignment, Eligible, Experiment, Reason, Token
 from saima.routing.layout import Layout
 
@@ -202,10 +203,10 @@ class _Compiled:
             name: ((*head, name, arm.parameters, arm.lineage), arm.weight / 100)
             for name, arm in experiment.arms.items()
         }
-        self._stale = self._named[experiment.default_arm][0]
+        self._stale = self._named[experiment.control][0]
         self._arms: list[tuple[float, float, Decided]] = [
             (start, end, (*self._named[name][0], "hashed", self._named[name][1], self.version))
-            for (start, end), name in zip(split.arms, experiment.arms, strict=True)
+            for (start, end), name in zip(split.arms, experiment.names, strict=True)
         ]
         self.overrides = {
             unit: (*self._named[arm][0], "override", 1.0, self.version) for unit, arm in experiment.overrides.items()
@@ -223,10 +224,10 @@ class _Compiled:
     def by_bucket(self) -> tuple[bytes, list[Decided]]:
         """The arms' salt, and what each bucket of it decides."""
         outside: Decided = (*self.outside, "outside", 1.0, self.version)
-        arms = [
-            next((arm for start, end, arm in self._arms if start <= bucket / BUCKETS < end), outside)
-            for bucket in range(BUCKETS)
-        ]
+        arms = [outside] * BUCKETS
+        for start, end, arm in reversed(self._arms):
+            first, last = bisect_left(PLACES, start), bisect_left(PLACES, end)
+            arms[first:last] = [arm] * (last - first)
         return self._salt, [*arms, outside]
 
     def decided(self, head: Head, reason: Reason, unit: str, propensity: float = 1.0) -> Assignment:

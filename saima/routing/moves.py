@@ -70,9 +70,13 @@ def _alike(mine: tuple[str, Arm], theirs: tuple[str, Arm]) -> bool:
 def _pairs(
     before: Experiment, after: Experiment
 ) -> list[tuple[tuple[tuple[float, float], tuple[str, Arm]], tuple[tuple[float, float], tuple[str, Arm]]]]:
-    mine = list(zip(before.split.arms, before.arms.items(), strict=True))
-    theirs = list(zip(after.split.arms, after.arms.items(), strict=True))
+    mine = list(zip(before.split.arms, _arms(before), strict=True))
+    theirs = list(zip(after.split.arms, _arms(after), strict=True))
     return [(one, other) for one in mine for other in theirs]
+
+
+def _arms(experiment: Experiment) -> list[tuple[str, Arm]]:
+    return [(name, experiment.arms[name]) for name in experiment.names]
 
 
 def _shared(one: tuple[float, float], other: tuple[float, float]) -> float:

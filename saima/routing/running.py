@@ -47,6 +47,15 @@ def change(state: AlgorithmState, name: str, after: Experiment | None, layout: L
     return Change(before, after, moves(before, after, state.layout, holds), holds)
 
 
+def as_declared(state: AlgorithmState, declared: Experiment) -> Experiment:
+    """What a start would run: what is declared, with the coverage that the running one's ramp has come to."""
+    before = next((one for one in state.experiments if one.experiment == declared.experiment), None)
+    if before is None or before.coverage <= declared.coverage:
+        return declared
+    left = [phase for phase in declared.ramp if phase.coverage > before.coverage]
+    return altered(declared, coverage=before.coverage, ramp=left)
+
+
 def start(algorithm: str, wanted: Experiment, layout: Layout, now: int, force: bool = False) -> Transition:
     """Run an experiment, or run it as it is declared now, under the layout that is declared.
 

@@ -81,7 +81,7 @@ def test_a_whole_declaration_is_accepted(read: Read) -> None:
     first = found.experiments[0].experiment
     assert [phase.due(1000) for phase in first.ramp] == [1000 + 2 * 86_400_000, 1000 + 7 * 86_400_000]
     assert found.layout.domains["held"].holdout
-    assert first.default_arm == "champion"
+    assert first.control == "champion"
 
 
 def test_the_declared_experiments_of_the_project_fit_their_algorithms() -> None:

@@ -52,7 +52,7 @@ def _in_layer(
 
 
 def _inside(experiment: Experiment, unit: str, choice: Choice) -> Assignment:
-    name = list(experiment.arms)[choice.arm or 0]
+    name = experiment.names[choice.arm or 0]
     arm = experiment.arms[name]
     share = arm.weight / 100 if choice.exposed else 1.0
     reason: Reason = "hashed" if choice.exposed else "override"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, get_args
 
 import pytest
@@ -210,3 +211,12 @@ def test_the_document_with_all_of_it_reads_back() -> None:
     document = chain(start("algo", one, LAYOUTS[2], now=7), stop("algo", "race", 9), start("algo", made(
         experiment="n", buckets=[5000, 6000]), LAYOUTS[2], now=10))(BASE).sealed()  # fmt: skip
     assert read_document(document).sealed() == document
+
+
+def test_what_is_stored_splits_as_what_was_declared() -> None:
+    declared = made(arms={"old": {"lineage": "x", "weight": 30}, "new": {"lineage": "y", "weight": 70}})
+    stored = Experiment.model_validate_json(json.dumps(declared.model_dump(mode="json"), sort_keys=True))
+    assert list(stored.arms) != list(declared.arms)
+    assert arms(stored, Layout()) == arms(declared, Layout())
+    assert stored.control == declared.control == "old"
+    assert stored.version() == declared.version()
