@@ -137,7 +137,8 @@ class Answerer:
         if made.answer["degraded"]:
             self._meter.degraded(ask.algorithm, made.answer["degraded"])
         seconds = {**made.result.seconds, "total": perf_counter() - started}
-        self._meter.answered(ask.algorithm, made.slot.lineage, made.slot.publication, seconds)
+        lacking = bool(made.answer["degraded"])
+        self._meter.answered(ask.algorithm, made.slot.lineage, made.slot.publication, seconds, lacking)
         if route.state.shadow in route.slots and route.state.shadow != slot.lineage:
             self._cast_shadow(ask, route.slots[route.state.shadow or ""], routed, time_)
         return made.answer
@@ -206,7 +207,7 @@ class Answerer:
                 made = self._decide(slot, ask, routed, parameters, degraded, time_, callers, send or self._send)
             except Exception as error:
                 self.breakers.fail(ask.algorithm)
-                self._meter.count("errors")
+                self._meter.erred(*slot.key)
                 LOG.exception("%s cannot answer %s", slot, ask.trace)
                 why = f"{type(error).__name__}: {error}"
             else:
@@ -250,7 +251,7 @@ class Answerer:
                 result = decide.compute(other.loaded, ask, other.loaded.parameters, time_, channel)
             except Exception as error:
                 other.release()
-                self._meter.count("errors")
+                self._meter.erred(*other.key)
                 LOG.exception("the fallback %s cannot answer %s either", other, ask.trace)
                 why = f"{why}; nor can {other}: {type(error).__name__}: {error}"
             else:

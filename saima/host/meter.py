@@ -21,6 +21,9 @@ class Meter:
         self._counts: Counter[str] = Counter()
         self._versions: Counter[tuple[str, str, int]] = Counter()
         self._spent: dict[tuple[str, str, int], float] = {}
+        self._erred: Counter[tuple[str, str, int]] = Counter()
+        self._lacking: Counter[tuple[str, str, int]] = Counter()
+        self._took: dict[tuple[str, str, int], list[int]] = {}
         self._degraded: Counter[tuple[str, str]] = Counter()
         self._faults: Counter[tuple[str, str]] = Counter()
         self._looked: Counter[str] = Counter()
@@ -48,13 +51,24 @@ class Meter:
             for feature, count in found.items():
                 self._faults[algorithm, feature] += count
 
-    def answered(self, algorithm: str, lineage: str, publication: int, seconds: Mapping[str, float]) -> None:
+    def erred(self, algorithm: str, lineage: str, publication: int) -> None:
+        """Count a version that could not answer."""
+        with self._lock:
+            self._counts["errors"] += 1
+            self._erred[algorithm, lineage, publication] += 1
+
+    def answered(
+        self, algorithm: str, lineage: str, publication: int, seconds: Mapping[str, float], degraded: bool = False
+    ) -> None:
         """Count an answer with its seconds by stage; `total` feeds the quantiles."""
         with self._lock:
             self._counts["answers"] += 1
             version = (algorithm, lineage, publication)
             self._versions[version] += 1
             self._spent[version] = self._spent.get(version, 0.0) + seconds["total"]
+            self._lacking[version] += degraded
+            took = self._took.setdefault(version, [0] * (len(BOUNDS) + 1))
+            took[bisect_left(BOUNDS, seconds["total"])] += 1
             self._newest.append(seconds["total"])
             for stage, value in seconds.items():
                 key = (algorithm, stage)
@@ -68,12 +82,8 @@ class Meter:
             newest = sorted(self._newest)
             return {
                 "counts": dict(self._counts),
-                "traffic": [
-                    {"algorithm": a, "lineage": lineage, "publication": p, "answers": n, "seconds": spent}
-                    for ((a, lineage, p), n), spent in sorted(
-                        (pair, self._spent.get(pair[0], 0.0)) for pair in self._versions.items()
-                    )
-                ],
+                "bounds": list(BOUNDS),
+                "traffic": [self._traffic(version) for version in sorted({*self._versions, *self._erred})],
                 "degraded": [
                     {"algorithm": a, "reason": reason, "answers": n}
                     for (a, reason), n in sorted(self._degraded.items())
@@ -89,6 +99,19 @@ class Meter:
                     for (a, s), buckets in sorted(self._stages.items())
                 ],
             }
+
+    def _traffic(self, version: tuple[str, str, int]) -> dict[str, Any]:
+        algorithm, lineage, publication = version
+        return {
+            "algorithm": algorithm,
+            "lineage": lineage,
+            "publication": publication,
+            "answers": self._versions[version],
+            "seconds": self._spent.get(version, 0.0),
+            "errors": self._erred[version],
+            "degraded": self._lacking[version],
+            "buckets": list(self._took.get(version, [])),
+        }
 
 
 def _quantile(values: list[float], q: float) -> float | None:

@@ -42,6 +42,34 @@ class LayerSettings(Strict):
     salt: str = Field("", description="Salt of the layer's buckets; empty: the layer's name.")
 
 
+class Guardrails(Strict):
+    """What a routed version may do at most before the worker rolls it back; a rail without a bound is off.
+
+    alpha: chance that a version which keeps within a bound is ever rolled back by it.
+    """
+
+    errors: float | None = Field(None, gt=0, lt=1, description="Share of attempts that fail.")
+    degraded: float | None = Field(None, gt=0, lt=1, description="Share of answers that lacked something.")
+    slow: float | None = Field(None, gt=0, lt=1, description="Share of answers slower than slow_ms: 0.01 bounds p99.")
+    slow_ms: int = Field(200, ge=1)
+    alpha: float = Field(0.001, gt=0, lt=1)
+    cool_down: str = Field("1h", description="Least time between two breaches of a lineage.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Guardrails:
+        try:
+            milliseconds(self.cool_down)
+        except ValueError as error:
+            raise FieldError(str(error), "cool_down") from error
+        return self
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """Bounds of the rails that are on."""
+        named = {"errors": self.errors, "degraded": self.degraded, "slow": self.slow}
+        return {name: bound for name, bound in named.items() if bound is not None}
+
+
 class Layout(Strict):
     """`experiments/layout.yaml`: domains and layers of an algorithm. A layer that it does not name has the defaults."""
 
@@ -50,6 +78,7 @@ class Layout(Strict):
     quarantine: str = Field("7d", description="How long the buckets of an experiment that has ended stay empty.")
     domains: dict[str, Domain] = {}
     layers: dict[str, LayerSettings] = {}
+    guardrails: Guardrails = Guardrails()
 
     @model_validator(mode="after")
     def _consistent(self) -> Layout:

@@ -22,6 +22,7 @@ from saima.worker.drainer import key
 from saima.worker.report import Reporter, assets, numbers, tiles
 from saima.worker.status import together
 from saima.worker.steps import step
+from saima.worker.warden import Warden
 
 LOG = logging.getLogger("saima.worker")
 REPORT_MS, TILES_MS = 5_000, 30_000
@@ -61,6 +62,7 @@ class Teller(threading.Thread):
         self._clock = clock
         self._share = share
         self._reporter = Reporter(registry, dagster) if dagster else None
+        self._warden = Warden(registry)
         self._sinks: dict[str, dict[str, Any]] = {}
         self._reported = self._told_tiles = 0
         self._halt = threading.Event()
@@ -113,6 +115,7 @@ class Teller(threading.Thread):
             states = self._states()
             if self._share.first:
                 self._put_facts(states)
+                self._warden.look(self._clock())
                 self._push(states)
             self._report(states)
         except StoreError as error:
