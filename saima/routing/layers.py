@@ -30,6 +30,9 @@ class Layers:
             found.setdefault(experiment.layer, []).append(experiment)
         self._layers = [_Layer(name, found[name], layout) for name in sorted(found)]
         self._steps = [(layer, *layer.plain) for layer in self._layers]
+        fields = {layer.plain[0] for layer in self._layers}
+        self._pairs = [(salt, arms) for _, salt, arms in (layer.plain for layer in self._layers) if arms is not None]
+        self._alike = fields.pop() if len(fields) == 1 and len(self._pairs) == len(self._layers) else None
         self.tokens = any(layer.hands_tokens for layer in self._layers)
         """Whether any experiment takes tokens, so that a caller's are worth reading."""
         place("xxh64", layout.salt, "a")  # refuses a salt that holds the separator
@@ -61,6 +64,14 @@ class Layers:
         """
         units: dict[str, tuple[str, bytes]] = {}
         if not self._blocked and not tokens:
+            if self._alike is not None:
+                unit = unit_of(self._alike) or ""
+                if unit:
+                    suffix = _SEPARATOR + unit.encode()
+                    return [
+                        _new(Assignment, (*arms[xxh64_intdigest(salt + suffix) % BUCKETS], unit))
+                        for salt, arms in self._pairs
+                    ]
             made: list[Assignment] = []
             last, unit, suffix = None, "", b""
             for layer, field, salt, arms in self._steps:

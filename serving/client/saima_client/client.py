@@ -71,16 +71,18 @@ class Client:
         user: Mapping[str, Any] | None = None,
         items: Sequence[Mapping[str, Any]] | None = None,
         unit: str | None = None,
+        tokens: Sequence[Sequence[str]] | None = None,
         trace: str | None = None,
         time: int | None = None,
         budget_s: float | None = None,
     ) -> dict[str, Any]:
         """The host's answer: trace, version, lineage, arm, scores, degraded, and the `attempt` that got it.
 
-        time: ms UTC, only where the deployment lets a caller set it. Raises Refused and BudgetSpent.
+        tokens: those of an earlier answer, to stay in its arms. time: ms UTC, only where the deployment lets a caller
+        set it. Raises Refused and BudgetSpent.
         """
         body: dict[str, Any] = {"algorithm": algorithm, "trace": trace or uuid.uuid4().hex, "request": dict(request)}
-        optional = {"user": user, "items": items, "unit": unit, "time": time}
+        optional = {"user": user, "items": items, "unit": unit, "tokens": tokens, "time": time}
         body |= {name: value for name, value in optional.items() if value is not None}
         seconds = self.budget_s if budget_s is None else budget_s
         call = _Call(self, algorithm, body["trace"], seconds)
