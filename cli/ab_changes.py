@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from saima.errors import SaimaError, suggest
+from saima.errors import SaimaError
 from saima.settings import settings
 
 if TYPE_CHECKING:
@@ -45,13 +45,7 @@ def start(algorithm: str, experiment: str, force: bool, reason: str, as_json: bo
     from saima.routing.checks import checked_experiments
 
     found = checked_experiments(load(algorithm, settings().algorithms))
-    declared = found.of(experiment)
-    if declared is None:
-        known = [each.experiment.experiment for each in found.experiments]
-        raise SaimaError(
-            f"algorithm '{algorithm}' declares no experiment '{experiment}'{suggest(experiment, known)}; declared: "
-            f"{', '.join(known) or 'none'}"
-        )
+    declared = found.of(experiment, algorithm)
     now = _now()
 
     def wanted(state: AlgorithmState) -> Experiment:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from saima.errors import SaimaError, suggest
+from saima.errors import SaimaError
 from saima.settings import settings
 
 if TYPE_CHECKING:
@@ -74,13 +74,7 @@ def _declared(algorithm: str, experiment: str) -> tuple[Experiment, pl.LazyFrame
     from saima.stores import open_tables
 
     found = checked_experiments(load(algorithm, settings().algorithms))
-    declared = found.of(experiment)
-    if declared is None:
-        known = [each.experiment.experiment for each in found.experiments]
-        raise SaimaError(
-            f"algorithm '{algorithm}' declares no experiment '{experiment}'{suggest(experiment, known)}; declared: "
-            f"{', '.join(known) or 'none'}"
-        )
+    declared = found.of(experiment, algorithm)
     if not declared.experiment.metrics:
         raise SaimaError(f"experiment '{experiment}' declares no metric; there is nothing to plan for")
     tables, samples = open_tables(settings()), f"{algorithm}/samples"

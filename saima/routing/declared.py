@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from saima.errors import DeclarationError
+from saima.errors import DeclarationError, SaimaError, suggest
 from saima.features.origins import validate
 from saima.features.source import Path_, Source, read
 from saima.routing.conflicts import Clash, clashes
@@ -35,9 +35,15 @@ class Experiments:
     layout: Layout
     experiments: Sequence[Declared]
 
-    def of(self, name: str) -> Declared | None:
-        """The experiment of a name."""
-        return next((each for each in self.experiments if each.experiment.experiment == name), None)
+    def of(self, name: str, algorithm: str) -> Declared:
+        """The experiment of a name. Raises SaimaError naming those that the algorithm declares."""
+        known = {each.experiment.experiment: each for each in self.experiments}
+        if name not in known:
+            raise SaimaError(
+                f"algorithm '{algorithm}' declares no experiment '{name}'{suggest(name, known)}; declared: "
+                f"{', '.join(known) or 'none'}"
+            )
+        return known[name]
 
 
 def read_experiments(directory: Path) -> Experiments:
