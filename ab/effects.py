@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import polars as pl
+from tea_tasting.aggr import Aggregates
 
-from ab import means, moments, multiplicity
+from ab import means, multiplicity
+from ab.cube import Columns, Cube
 from ab.estimates import Estimate, NoResult
 from ab.sequential import confidence_sequence
 from saima.routing.experiments import Analysis, Experiment, Metric
@@ -23,6 +24,7 @@ class Effect:
 
     The estimate's interval and p-value are of the declared method. outcome: better and worse are beyond chance after
     the correction for many comparisons; safe is a guardrail whose worst plausible value is within its margin.
+    saved: share of the variance that the covariate took away; None without one.
     """
 
     metric: str
@@ -32,6 +34,7 @@ class Effect:
     reason: str = ""
     p_adjusted: float | None = None
     outcome: Outcome = "none"
+    saved: float | None = None
 
 
 def control_of(experiment: Experiment) -> str:
@@ -39,17 +42,29 @@ def control_of(experiment: Experiment) -> str:
     return next((name for name in ("control", "champion") if name in experiment.arms), next(iter(experiment.arms)))
 
 
-def compare(sums: pl.LazyFrame, metric: str, arms: tuple[str, str], analysis: Analysis) -> Estimate | NoResult:
-    """One metric of (control, treatment) from unit sums: columns unit, arm, `<metric>:value`, `<metric>:denominator`.
+def compare(
+    control: Aggregates | None, treatment: Aggregates | None, columns: Columns, analysis: Analysis
+) -> Estimate | NoResult:
+    """One metric of two arms from the moments of unit sums, by the declared method; None: the arm has no unit.
 
     A mean over samples is the ratio of unit sums whose denominator counts samples: units, not samples, are independent.
     """
-    value, denominator = f"{metric}:value", f"{metric}:denominator"
-    per_unit = sums.group_by("unit", "arm").agg(pl.col(value).sum(), pl.col(denominator).sum())
-    found = moments.from_frame(per_unit.filter(pl.col(denominator) != 0), "arm", [value, denominator])
-    missing = NoResult("an arm has no unit with a value")
-    control, treatment = (found.get((arm,), missing) for arm in arms)
-    estimate = means.compare(control, treatment, value, denominator, alpha=analysis.alpha)
+    if control is None or treatment is None or not control.count() or not treatment.count():
+        return NoResult("an arm has no unit with a value")
+    if not all(math.isfinite(arm.mean(name)) for arm in (control, treatment) for name in columns.present()):
+        return NoResult("a sum is beyond what a number can hold")
+    adjusted = columns.covariate is not None and (control + treatment).ratio_var(
+        columns.covariate, columns.covariate_denominator
+    ) > 0
+    estimate = means.compare(
+        control,
+        treatment,
+        columns.value,
+        columns.denominator,
+        columns.covariate if adjusted else None,
+        columns.covariate_denominator if adjusted else None,
+        alpha=analysis.alpha,
+    )
     if isinstance(estimate, NoResult) or analysis.method == "fixed":
         return estimate
     return always_valid(estimate, analysis.alpha)
@@ -84,15 +99,16 @@ def always_valid(estimate: Estimate, alpha: float) -> Estimate | NoResult:
     )
 
 
-def effects(sums: pl.LazyFrame, experiment: Experiment) -> list[Effect]:
+def effects(cube: Cube, experiment: Experiment) -> list[Effect]:
     """Every metric of every arm against the control, in declared order.
 
     p-values are adjusted by Holm among primary metrics and guardrails (decisions), by Benjamini-Hochberg among the
     secondary ones (exploration).
     """
-    control = control_of(experiment)
+    control, analysis = control_of(experiment), experiment.analysis
+    moments = {metric: cube.total(metric) for metric in experiment.metrics}
     compared: dict[tuple[str, str], Estimate | NoResult] = {
-        (metric, arm): compare(sums, metric, (control, arm), experiment.analysis)
+        (metric, arm): compare(moments[metric].get(control), moments[metric].get(arm), cube.metrics[metric], analysis)
         for metric in experiment.metrics
         for arm in experiment.arms
         if arm != control
@@ -109,6 +125,7 @@ def effects(sums: pl.LazyFrame, experiment: Experiment) -> list[Effect]:
             "",
             adjusted[metric, arm],
             outcome(result, adjusted[metric, arm], experiment.metrics[metric], experiment.analysis.alpha),
+            _saved(result, moments[metric][control], moments[metric][arm], cube.metrics[metric]),
         )
         for (metric, arm), result in compared.items()
     ]
@@ -128,6 +145,13 @@ def outcome(estimate: Estimate, p_adjusted: float, declared: Metric, alpha: floa
 
 def _minus(value: float | None) -> float | None:
     return None if value is None else -value
+
+
+def _saved(estimate: Estimate, control: Aggregates, treatment: Aggregates, columns: Columns) -> float | None:
+    if columns.covariate is None:
+        return None
+    plain = means.compare(control, treatment, columns.value, columns.denominator)
+    return None if isinstance(plain, NoResult) else 1 - (estimate.se / plain.se) ** 2
 
 
 def _adjusted(

@@ -19,6 +19,9 @@ _RECORD = pl.Struct(
         "override": pl.Boolean,
     }
 )
+_LAYERS = pl.Struct(
+    {"unit": pl.String, "experiment": pl.String, "reason": pl.String, "layers": pl.List(pl.List(pl.String))}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,30 @@ def from_journal(journal: pl.LazyFrame, experiment: str) -> pl.LazyFrame:
         .unique("trace", keep="first", maintain_order=True)
         .select("trace", "unit", "arm", "time")
     )
+
+
+def alongside(journal: pl.LazyFrame, experiment: str) -> pl.LazyFrame:
+    """Arms of other experiments in the same decisions: unit, experiment, arm; one row each, as the hash decided.
+
+    A unit with several arms of another experiment (which splits by something smaller) is left out of it.
+    """
+    record = pl.col("record").str.json_decode(_LAYERS)
+    decided = pl.col("layers")
+    return (
+        journal.filter(pl.col("record").str.contains(f'"{experiment}"', literal=True))
+        .select(record.alias("r"))
+        .select(pl.col("r").struct.field(name) for name in _LAYERS.to_schema())
+        .filter((pl.col("experiment") == experiment) & (pl.col("reason") == "hashed"))
+        .explode("layers")
+        .select("unit", decided.list.get(1, null_on_oob=True).alias("experiment"),
+                decided.list.get(2, null_on_oob=True).alias("arm"),
+                decided.list.get(4, null_on_oob=True).alias("reason"))
+        .filter((pl.col("reason") == "hashed") & (pl.col("experiment") != experiment))
+        .group_by("unit", "experiment")
+        .agg(pl.col("arm").n_unique().alias("arms"), pl.col("arm").first())
+        .filter(pl.col("arms") == 1)
+        .select("unit", "experiment", "arm")
+    )  # fmt: skip
 
 
 def from_samples(samples: pl.LazyFrame, experiment: str) -> pl.LazyFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import polars as pl
 
@@ -15,29 +15,66 @@ from saima.features.types import BOOL, FLOAT32, FLOAT64, INT64, STRING, Type
 from saima.routing.experiments import Metric
 
 _DAY = "%Y-%m-%d"
+_BEFORE = (("value", "covariate"), ("denominator", "covariate_denominator"))
 
 
 def sums(samples: pl.LazyFrame, metrics: Mapping[str, Metric]) -> pl.LazyFrame:
     """Unit sums by day: unit, arm, day (UTC, of the decision), and `<metric>:value`, `<metric>:denominator` of each.
 
-    A mean's denominator counts its samples. A sample without a value counts in neither. Raises DeclarationError naming
+    A mean's denominator counts its samples. A sample without a value, or with an infinite one, counts in neither. Raises DeclarationError naming
     the metric and the column in its expression.
     """
-    schema = samples.collect_schema()
-    scope = scope_of(schema)
     rows: list[pl.Expr] = []
-    for name, declared in metrics.items():
-        value = _number(f"metrics.{name}.value", declared.value, scope)
-        if declared.denominator is None:
-            known = value.is_not_null()
-            denominator = known.cast(pl.Float64)
-        else:
-            divisor = _number(f"metrics.{name}.denominator", declared.denominator, scope)
-            known = value.is_not_null() & divisor.is_not_null()
-            denominator = pl.when(known).then(divisor)
+    for name, value, divisor in _expressions(samples, metrics):
+        known = value.is_finite() if divisor is None else value.is_finite() & divisor.is_finite()
+        denominator = known.fill_null(False).cast(pl.Float64) if divisor is None else pl.when(known).then(divisor)
         rows += [pl.when(known).then(value).alias(f"{name}:value"), denominator.alias(f"{name}:denominator")]
     day = pl.from_epoch(pl.col("time").cast(pl.Int64), "ms").dt.strftime(_DAY).alias("day")
     return samples.select("unit", "arm", day, *rows).group_by("unit", "arm", "day").agg(pl.all().sum())
+
+
+def infinite(samples: pl.LazyFrame, metrics: Mapping[str, Metric]) -> dict[str, int]:
+    """Samples whose value or denominator is infinite, by metric; they count in no sum."""
+    counts = [
+        (value.is_infinite().fill_null(False) | (pl.lit(False) if by is None else by.is_infinite().fill_null(False)))
+        .sum()
+        .alias(name)
+        for name, value, by in _expressions(samples, metrics)
+    ]
+    return dict(samples.select(counts).collect().row(0, named=True)) if counts else {}
+
+
+def before(samples: pl.LazyFrame, metrics: Mapping[str, Metric]) -> pl.LazyFrame:
+    """The same metrics before the exposure: unit and, of each, `<metric>:covariate`, `<metric>:covariate_denominator`.
+
+    `samples` are those of the units before their first exposure.
+    """
+    names = {f"{name}:{part}": f"{name}:{role}" for name in metrics for part, role in _BEFORE}
+    whole = sums(samples.with_columns(arm=pl.lit("")), metrics).drop("arm", "day").rename(names)
+    return whole.group_by("unit").agg(pl.all().sum())
+
+
+def known(samples: pl.LazyFrame, covariates: Mapping[str, str]) -> pl.LazyFrame:
+    """Covariates as expressions: unit and `<metric>:covariate`; `samples` has one row a unit, its first.
+
+    A unit without a value gets the mean of the others. Raises DeclarationError naming the covariate.
+    """
+    scope = scope_of(samples.collect_schema())
+    values = [
+        _finite(_number(f"covariates.{metric}", text, scope)).alias(f"{metric}:covariate")
+        for metric, text in covariates.items()
+    ]
+    return samples.select("unit", *values).with_columns(pl.all().exclude("unit").fill_null(strategy="mean"))
+
+
+def _expressions(
+    samples: pl.LazyFrame, metrics: Mapping[str, Metric]
+) -> Iterator[tuple[str, pl.Expr, pl.Expr | None]]:
+    scope = scope_of(samples.collect_schema())
+    for name, declared in metrics.items():
+        value = _number(f"metrics.{name}.value", declared.value, scope)
+        by = declared.denominator
+        yield name, value, None if by is None else _number(f"metrics.{name}.denominator", by, scope)
 
 
 def scope_of(schema: Mapping[str, pl.DataType]) -> Scope:
@@ -58,7 +95,11 @@ def _number(place: str, text: str, scope: Scope) -> pl.Expr:
         raise DeclarationError(f"{place}: {error.message}", caret=caret) from error
     if not (node.type.is_number or node.type == BOOL):
         raise DeclarationError(f"{place}: '{text}' is {node.type}, not a number")
-    return lower(node).cast(pl.Float64).fill_nan(None)
+    return lower(node).cast(pl.Float64)
+
+
+def _finite(value: pl.Expr) -> pl.Expr:
+    return pl.when(value.is_finite()).then(value)
 
 
 def _type(dtype: pl.DataType) -> Type | None:

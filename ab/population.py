@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import polars as pl
 
@@ -40,17 +41,27 @@ _NOT_QUANTITIES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+BEFORE_DAYS = 28
+"""Days before a unit's first exposure from which its covariates are taken."""
+
+_DAY = 86_400_000
+
+
+@dataclass(frozen=True)
 class Population:
-    """exposures: trace, unit, arm, time. units: with their one arm. samples: mature ones of those units, with their
-    unit's arm. immature: samples left out as too young. journalled: whether exposures come from the journal."""
+    """exposures: trace, unit, arm, time. units: with their one arm. samples: mature ones of those units since their
+    first exposure, with their unit's arm. before: samples of the same units before it. immature: samples left out as
+    too young. journalled: whether exposures come from the journal. unfit: exposures whose unit is no name, or why none
+    of them has one."""
 
     exposures: pl.DataFrame
     units: exposure.Units
     samples: pl.DataFrame
+    before: pl.DataFrame
     immature: int
     cut: int | None
     journalled: bool
+    unfit: int | str
 
     def exposed(self, arms: Sequence[str]) -> list[int]:
         """Mature exposures by arm."""
@@ -66,8 +77,9 @@ class Population:
 
     def with_outcome(self, arms: Sequence[str]) -> list[int]:
         """Units with a sample, by arm."""
-        return _rows(self.samples.unique("unit"), arms)
+        return _rows(self.samples.select("unit", "arm").unique("unit"), arms)
 
+    @cached_property
     def first_samples(self) -> pl.DataFrame:
         """The first sample of each unit: what was known at its first exposure."""
         return self.samples.sort("time", maintain_order=True).unique("unit", keep="first", maintain_order=True)
@@ -89,20 +101,51 @@ def prepare(experiment: Experiment, samples: pl.LazyFrame, journal: pl.LazyFrame
     """The population of an experiment. A decision counts when it is older than the age by which 99 % of all outcomes
     arrived, the same age in every arm, so that slow outcomes (late flights) are not missing from the newest days."""
     name = experiment.experiment
-    own = (
-        samples.with_columns(pl.col("unit", "arm", "experiment", "trace").cast(pl.String))
-        .filter((pl.col("experiment") == name) & (pl.col("arm") != "") & pl.col("label").is_not_null())
-        .collect()
-    )
-    own = settled(own) if "role" in own.columns else own.unique(["trace", "item"], keep="first", maintain_order=True)
-    exposures = (
-        exposure.from_samples(own.lazy(), name) if journal is None else exposure.from_journal(journal, name)
+    kind = samples.collect_schema().get("unit", pl.String())
+    fit = kind == pl.String or kind.is_integer() or isinstance(kind, pl.Categorical | pl.Enum)
+    texts = pl.col("arm", "experiment", "trace").cast(pl.String)
+    unit = pl.col("unit").cast(pl.String) if fit else pl.lit(None, dtype=pl.String).alias("unit")
+    named = samples.with_columns(texts, unit)
+    own = named.filter(
+        (pl.col("experiment") == name) & (pl.col("arm") != "") & pl.col("label").is_not_null()
     ).collect()
+    own = settled(own) if "role" in own.columns else own.unique(["trace", "item"], keep="first", maintain_order=True)
+    seen = exposure.from_samples(own.lazy(), name) if journal is None else exposure.from_journal(journal, name)
+    exposures = seen.collect()
+    nameless = exposures.height
+    exposures = exposures.filter(pl.col("unit").str.len_bytes() > 0)
     units = exposure.units(exposures.lazy())
     cut = _cut(own)
     mature = own if cut is None else own.filter(pl.col("time") <= cut)
-    kept = mature.drop("arm").join(units.frame.select("unit", "arm"), on="unit")
-    return Population(exposures, units, kept, own.height - mature.height, cut, journal is not None)
+    first = units.frame.select("unit", "arm", pl.col("time").alias("exposed"))
+    kept = mature.drop("arm").join(first, on="unit").filter(pl.col("time") >= pl.col("exposed")).drop("exposed")
+    return Population(
+        exposures,
+        units,
+        kept,
+        _before(named, first),
+        own.height - mature.height,
+        cut,
+        journal is not None,
+        nameless - exposures.height if fit else f"units are {kind}, neither text nor whole numbers",
+    )
+
+
+def _before(samples: pl.LazyFrame, first: pl.DataFrame) -> pl.DataFrame:
+    """Labelled samples of the units, whatever experiment they were of, in the weeks before their first exposure."""
+    earliest = first["exposed"].min()
+    if not isinstance(earliest, int):
+        return first.clear()
+    rows = (
+        samples.filter(pl.col("label").is_not_null() & (pl.col("time") >= earliest - BEFORE_DAYS * _DAY))
+        .join(first.lazy().select("unit", "exposed"), on="unit")
+        .filter(
+            (pl.col("time") < pl.col("exposed")) & (pl.col("time") >= pl.col("exposed") - BEFORE_DAYS * _DAY)
+        )
+        .drop("exposed")
+        .collect()
+    )
+    return settled(rows) if "role" in rows.columns else rows.unique(["trace", "item"], keep="first", maintain_order=True)
 
 
 def _cut(samples: pl.DataFrame) -> int | None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
+from scipy import stats
+from tea_tasting.aggr import Aggregates
 
+from ab import moments
+from ab.cube import Columns, Cube
 from ab.effects import compare
-from ab.estimates import Estimate
+from ab.estimates import Estimate, NoResult
 from saima.routing.experiments import Analysis
 
 DAYS = 60
@@ -26,11 +31,22 @@ class ArmDay:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """One day (`2013-04-01`, UTC): the arms, and the effect of the data up to that day's end, None while too few."""
+    """One day (`2013-04-01`, UTC): the arms, the effect of the data up to that day's end, and of that day alone; None
+    while there are too few."""
 
     day: str
     arms: tuple[ArmDay, ...]
     so_far: Estimate | None
+    alone: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Novelty:
+    """How the effect moves: its slope a day, weighted by precision, with standard error and two-sided p-value."""
+
+    slope: float
+    se: float
+    p_value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +58,41 @@ class Refresh:
     time: int
 
 
-def by_day(sums: pl.LazyFrame, metric: str, arms: tuple[str, str], analysis: Analysis) -> list[Day]:
-    """Days of (control, treatment) from unit sums by day: unit, arm, day, `<metric>:value`, `<metric>:denominator`."""
-    frame = sums.select("unit", "arm", "day", f"{metric}:value", f"{metric}:denominator").collect()
-    daily = {
-        (day, arm): (value, count)
-        for day, arm, value, count in frame.group_by("day", "arm")
-        .agg(pl.col(f"{metric}:value").sum(), pl.col(f"{metric}:denominator").sum())
-        .iter_rows()
-    }
-    days = []
-    for day in sorted({day for day, _ in daily})[-DAYS:]:
-        estimate = compare(frame.lazy().filter(pl.col("day") <= day), metric, arms, analysis)
-        shown = tuple(_arm_day(arm, *daily.get((day, arm), (0.0, 0.0))) for arm in arms)
-        days.append(Day(day, shown, estimate if isinstance(estimate, Estimate) else None))
+def by_day(sums: pl.LazyFrame, cube: Cube, metric: str, arms: tuple[str, str], analysis: Analysis) -> list[Day]:
+    """Days of (control, treatment) from unit sums by day, and their cube, whose looks they share."""
+    columns = Columns(f"{metric}:value", f"{metric}:denominator", None, None)
+    grown, days = cube.by_day(metric), []
+    alone = moments.from_frame(
+        sums.filter(pl.col(f"{metric}:denominator") != 0), ["day", "arm"], [columns.value, str(columns.denominator)]
+    )
+    for day in cube.days()[-DAYS:]:
+        so_far = compare(grown.get((day, arms[0])), grown.get((day, arms[1])), cube.metrics[metric], analysis)
+        single = compare(alone.get((day, arms[0])), alone.get((day, arms[1])), columns, Analysis(method="fixed"))
+        shown = tuple(_arm_day(arm, alone.get((day, arm)), columns) for arm in arms)
+        days.append(
+            Day(
+                day,
+                shown,
+                so_far if isinstance(so_far, Estimate) else None,
+                single if isinstance(single, Estimate) else None,
+            )
+        )
     return days
+
+
+def novelty(days: Sequence[Day]) -> Novelty | NoResult:
+    """Slope of the effect of each day alone over the days, by weighted least squares."""
+    known = [(index, day.alone) for index, day in enumerate(days) if day.alone is not None]
+    if len(known) < 3:
+        return NoResult("fewer than three days can be compared")
+    weights = [1 / each.se**2 for _, each in known]
+    total = sum(weights)
+    centre = sum(w * index for w, (index, _) in zip(weights, known, strict=True)) / total
+    mean = sum(w * each.effect for w, (_, each) in zip(weights, known, strict=True)) / total
+    spread = sum(w * (index - centre) ** 2 for w, (index, _) in zip(weights, known, strict=True))
+    leaning = sum(w * (i - centre) * (each.effect - mean) for w, (i, each) in zip(weights, known, strict=True))
+    slope, se = leaning / spread, spread**-0.5
+    return Novelty(slope, se, float(2 * stats.norm.sf(abs(slope) / se)))
 
 
 def refreshes(samples: pl.LazyFrame) -> list[Refresh]:
@@ -71,6 +107,8 @@ def refreshes(samples: pl.LazyFrame) -> list[Refresh]:
     return [Refresh(arm, str(version), int(time)) for arm, version, time in found.iter_rows()]
 
 
-def _arm_day(arm: str, value: float, count: float) -> ArmDay:
-    mean = value / count if count else None
-    return ArmDay(arm, mean if mean is not None and math.isfinite(mean) else None, int(count))
+def _arm_day(arm: str, seen: Aggregates | None, columns: Columns) -> ArmDay:
+    if seen is None or not seen.mean(columns.denominator):
+        return ArmDay(arm, None, 0)
+    mean = float(seen.mean(columns.value) / seen.mean(columns.denominator))
+    return ArmDay(arm, mean if math.isfinite(mean) else None, round(seen.mean(columns.denominator) * seen.count()))

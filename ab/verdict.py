@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ab.effects import Effect
@@ -12,6 +12,9 @@ from ab.power import normal_effect
 from ab.trust import Check
 from ab.wording import number, percent, words
 from saima.routing.experiments import Experiment
+
+CAUTIONS = ("Enough data", "Enough successes", "Finite values", "Unit ids")
+"""Checks whose warning a verdict repeats."""
 
 Code = Literal["no_data", "one_arm", "no_metric", "constant", "untrusted", "harmful", "better", "worse", "undecided"]
 
@@ -31,16 +34,26 @@ def decide(
     checks: Sequence[Check],
     effects: Sequence[Effect],
     counts: Sequence[int],
+    *,
+    days: int = 0,
+    minimum_days: int = 0,
 ) -> Verdict:
-    """The verdict of checks and effects; counts are units with an outcome by arm, in declared order."""
+    """The verdict of checks and effects; counts are units with an outcome by arm, in declared order.
+
+    days of decisions that count, and how many the plan asks for before a winner or a loser is named.
+    """
     names = list(experiment.arms)
     seen = [name for name, count in zip(names, counts, strict=True) if count]
+    failed = [check for check in checks if check.status == "fail"]
+    if not seen and failed:
+        because = " ".join(check.sentence for check in failed)
+        return Verdict("untrusted", "Do not trust this comparison.", f"{because} So there is nothing to compare.")
     if not seen:
         return Verdict("no_data", "No outcome yet.", "No decision of this experiment has an outcome that counts.")
     if len(seen) < 2:
         missing = ", ".join(name for name in names if name not in seen)
         because = f"Only {seen[0]} has outcomes; without {missing} there is nothing to compare it with."
-        because = " ".join([because, *(check.sentence for check in checks if check.status == "fail")])
+        because = " ".join([because, *(check.sentence for check in failed)])
         return Verdict("one_arm", "Only one arm has outcomes.", because)
     primary = [effect for effect in effects if effect.declared.role == "primary"]
     if not primary:
@@ -49,7 +62,6 @@ def decide(
             "There is no primary metric.",
             "Declare one with `role: primary` in the experiment's file; the effects below are exploration.",
         )
-    failed = [check for check in checks if check.status == "fail"]
     if failed:
         because = " ".join(check.sentence for check in failed) + " Find the cause before reading the effects."
         return Verdict("untrusted", "Do not trust this comparison.", because)
@@ -57,7 +69,12 @@ def decide(
     if not measured:
         reasons = "; ".join(sorted({effect.reason for effect in primary}))
         return Verdict("constant", "The arms cannot be compared.", f"{_capital(reasons)}.")
-    return _measured(measured, effects, experiment.analysis.alpha)
+    found = _measured(measured, effects, experiment.analysis.alpha)
+    if found.code in ("better", "worse") and days < minimum_days:
+        because = f"{found.because} That is {days} of the {minimum_days} days that the plan asks for."
+        found = Verdict("undecided", "Too early to decide.", because, found.arm)
+    cautions = [check.sentence for check in checks if check.status == "warn" and check.name in CAUTIONS]
+    return replace(found, because=" ".join([found.because, *cautions]))
 
 
 def _measured(primary: Sequence[Effect], effects: Sequence[Effect], alpha: float) -> Verdict:

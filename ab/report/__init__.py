@@ -13,6 +13,7 @@ from ab.report.markdown import Markdown, Metadata
 if TYPE_CHECKING:
     import polars as pl
 
+    from ab.plan import Plan
     from ab.report.findings import Report
     from saima.routing.experiments import Experiment
     from saima.settings import Settings
@@ -29,17 +30,26 @@ def build(
     journal: pl.LazyFrame | None = None,
     algorithm: str = "",
     quantities: Sequence[str] | None = None,
+    plan: Plan | None = None,
 ) -> Report:
     """The report of an experiment.
 
     samples: rows of `<algorithm>/samples` (trace, item, time, label, label_time, version, experiment, arm, unit, score,
     offset, features). journal: rows of `<algorithm>/journal` (trace, record); without it exposures are counted on
     samples. quantities: columns known before the exposure, for the balance check; None: every numeric feature.
-    generated: wall clock, int64 ms. An empty table, one arm or constant data end in a verdict that says so.
+    plan: covariates, caps, segments, phases; None: none of them. generated: wall clock, int64 ms. An empty table, one arm or constant data end in a verdict that says so.
     """
     from ab.report.assembly import build as work
 
-    return work(experiment, samples, generated=generated, journal=journal, algorithm=algorithm, quantities=quantities)
+    return work(
+        experiment,
+        samples,
+        generated=generated,
+        journal=journal,
+        algorithm=algorithm,
+        quantities=quantities,
+        plan=plan,
+    )
 
 
 def from_tables(

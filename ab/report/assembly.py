@@ -6,10 +6,16 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from ab import metrics, trend, trust
+from ab import metrics, trust
+from ab.analysed import analyse
+from ab.cube import Cube
 from ab.effects import control_of, effects
+from ab.penetration import Penetration, matrix
+from ab.plan import Plan
 from ab.population import Population, prepare
 from ab.report.findings import ArmSummary, DataPosition, Report
+from ab.segments import by_segment
+from ab.trend import Refresh, by_day, novelty, refreshes
 from ab.verdict import decide
 from saima.errors import SaimaError, suggest
 from saima.routing.experiments import Experiment, load_experiments
@@ -26,29 +32,46 @@ def build(
     journal: pl.LazyFrame | None = None,
     algorithm: str = "",
     quantities: Sequence[str] | None = None,
+    plan: Plan | None = None,
 ) -> Report:
     """See `ab.report.build`."""
+    plan = plan or Plan()
     population = prepare(experiment, samples, journal)
     control, arms = control_of(experiment), list(experiment.arms)
     treatments = [arm for arm in arms if arm != control]
+    analysed = analyse(experiment, plan, population, journal)
     differences = _differences(population, [control, *treatments], quantities)
-    checks = _checks(experiment, population, [control, *treatments], differences)
-    sums = metrics.sums(population.samples.lazy(), experiment.metrics).collect().lazy()
-    found = effects(sums, experiment)
-    verdict = decide(experiment, checks, found, population.with_outcome(arms))
+    crossed = _penetration(population, arms)
+    checks = _checks(experiment, plan, population, [control, *treatments], differences, analysed.cube, crossed)
+    found = effects(analysed.cube, experiment)
+    verdict = decide(
+        experiment,
+        checks,
+        found,
+        population.with_outcome(arms),
+        days=len(analysed.cube.days()),
+        minimum_days=plan.minimum_days,
+    )
     primary = next((name for name, declared in experiment.metrics.items() if declared.role == "primary"), "")
-    shown = verdict.arm or next(iter(treatments), "")
-    versions = trend.refreshes(population.samples.lazy())
+    pair = (control, verdict.arm or next(iter(treatments), ""))
+    compared = bool(primary and pair[1])
+    days = by_day(analysed.sums, analysed.cube, primary, pair, experiment.analysis) if compared else []
+    segments = by_segment(analysed.cube, primary, pair, experiment.analysis) if compared else []
+    versions = refreshes(population.samples.lazy())
     return Report(
         algorithm=algorithm,
         experiment=experiment,
+        plan=plan,
         control=control,
         verdict=verdict,
         checks=checks,
         arms=_arms(experiment, population, versions),
         effects=tuple(found),
         primary=primary,
-        days=tuple(trend.by_day(sums, primary, (control, shown), experiment.analysis)) if primary and shown else (),
+        days=tuple(days),
+        novelty=novelty(days),
+        segments=tuple(segments),
+        penetration=crossed,
         refreshes=tuple(versions),
         differences=tuple(differences[:5]),
         position=_position(population),
@@ -78,16 +101,34 @@ def from_tables(
 
 
 def _checks(
-    experiment: Experiment, population: Population, order: Sequence[str], differences: Sequence[trust.Difference]
+    experiment: Experiment,
+    plan: Plan,
+    population: Population,
+    order: Sequence[str],
+    differences: Sequence[trust.Difference],
+    cube: Cube,
+    crossed: Penetration | None,
 ) -> tuple[trust.Check, ...]:
     counted = "units exposed" if population.journalled else "units with an outcome"
+    rarity = trust.check_rarity(experiment, cube)
+    infinite = metrics.infinite(population.samples.lazy(), experiment.metrics)
     return (
         trust.check_ratio(experiment, population.units.counts(list(experiment.arms)), counted),
+        *([trust.check_phases(experiment, population.units, plan.phases)] if plan.phases else []),
         trust.check_arms(population.units),
+        trust.check_names(population.unfit, population.exposures.height),
         trust.check_join(order, population.exposed(order), population.joined(order)),
         trust.check_balance(differences),
+        *([trust.check_penetration(crossed)] if crossed is not None else []),
+        trust.check_finite(infinite, population.samples.height),
         trust.check_size(order, population.with_outcome(order)),
+        *([rarity] if rarity is not None else []),
     )
+
+
+def _penetration(population: Population, arms: Sequence[str]) -> Penetration | None:
+    rows = population.samples
+    return matrix(rows.lazy(), arms) if "device_arm" in rows.columns else None
 
 
 def _differences(
@@ -96,11 +137,11 @@ def _differences(
     names = population.quantities() if quantities is None else list(quantities)
     if not population.samples.height or not names:
         return []
-    units = population.first_samples().select("arm", *(pl.col(name).cast(pl.Float64).fill_nan(None) for name in names))
+    units = population.first_samples.select("arm", *(pl.col(name).cast(pl.Float64).fill_nan(None) for name in names))
     return trust.differences(units, order)
 
 
-def _arms(experiment: Experiment, population: Population, versions: Sequence[trend.Refresh]) -> tuple[ArmSummary, ...]:
+def _arms(experiment: Experiment, population: Population, versions: Sequence[Refresh]) -> tuple[ArmSummary, ...]:
     arms = list(experiment.arms)
     counts = zip(population.units.counts(arms), population.with_outcome(arms), population.rows(arms), strict=True)
     return tuple(

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ab.effects import Effect
-from ab.trend import Day, Refresh
+from ab.estimates import NoResult
+from ab.penetration import Penetration
+from ab.plan import Plan
+from ab.segments import Segment
+from ab.trend import Day, Novelty, Refresh
 from ab.trust import Check, Difference
 from ab.verdict import Verdict
 from saima.routing.experiments import Experiment
@@ -42,10 +46,11 @@ class DataPosition:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The report of an experiment; `generated` is the wall clock in ms."""
+    """The report of an experiment; `generated` is the wall clock in ms. penetration: of a joint layer, else None."""
 
     algorithm: str
     experiment: Experiment
+    plan: Plan
     control: str
     verdict: Verdict
     checks: tuple[Check, ...]
@@ -53,6 +58,9 @@ class Report:
     effects: tuple[Effect, ...]
     primary: str
     days: tuple[Day, ...]
+    novelty: Novelty | NoResult
+    segments: tuple[Segment, ...]
+    penetration: Penetration | None
     refreshes: tuple[Refresh, ...]
     differences: tuple[Difference, ...]
     position: DataPosition

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from ab.cube import cube
 from ab.effects import control_of, effects, outcome
 from ab.estimates import Estimate
 from ab.means import from_units
@@ -42,7 +43,7 @@ def test_outcomes(effect: float, direction: str, role: str, margin: float | None
 
 
 def test_always_valid_is_wider_and_keeps_the_estimate(experiment: Experiment, samples: Make) -> None:
-    rows = sums(samples(better=0.2).lazy().drop("item"), experiment.metrics)
+    rows = cube(sums(samples(better=0.2).lazy().drop("item"), experiment.metrics), experiment.metrics)
     fixed = effects(rows, experiment)[0].estimate
     sequential = experiment.model_copy(update={"analysis": Analysis(method="sequential")})
     always = effects(rows, sequential)[0].estimate
@@ -65,8 +66,8 @@ def test_the_control_is_the_champion_or_the_first(experiment: Experiment) -> Non
 def test_units_are_the_sample_not_rows(experiment: Experiment, samples: Make) -> None:
     frame = samples(better=0.1)
     repeated = pl.concat([frame] * 5)
-    one = effects(sums(frame.lazy(), experiment.metrics), experiment)[0].estimate
-    many = effects(sums(repeated.lazy(), experiment.metrics), experiment)[0].estimate
+    one = effects(cube(sums(frame.lazy(), experiment.metrics), experiment.metrics), experiment)[0].estimate
+    many = effects(cube(sums(repeated.lazy(), experiment.metrics), experiment.metrics), experiment)[0].estimate
     assert one is not None
     assert many is not None
     assert many.se == pytest.approx(one.se)
