@@ -19,6 +19,9 @@ _RECORD = pl.Struct(
         "override": pl.Boolean,
     }
 )
+EXPOSED = ("hashed", "sticky", "penetrated")
+"""Reasons of an exposure: the hash placed the unit, now or when its token was written."""
+
 _LAYERS = pl.Struct(
     {"unit": pl.String, "experiment": pl.String, "reason": pl.String, "layers": pl.List(pl.List(pl.String))}
 )
@@ -41,7 +44,7 @@ def from_journal(journal: pl.LazyFrame, experiment: str) -> pl.LazyFrame:
     """Exposures of an experiment: trace, unit, arm, time; one row a trace, its earliest answer.
 
     `journal` has trace and record (JSON text of the decision). Overrides, shadow and degraded answers are never
-    exposures, nor is a unit that the hash did not place.
+    exposures, nor is a unit that the hash did not place, now or when its token was written.
     """
     record = pl.col("record").str.json_decode(_RECORD)
     # A cheap look at the text first: most of a record is features, and decoding them all would cost the most.
@@ -51,7 +54,7 @@ def from_journal(journal: pl.LazyFrame, experiment: str) -> pl.LazyFrame:
         .select("trace", *(pl.col("r").struct.field(name) for name in _RECORD.to_schema()))
         .filter(
             (pl.col("experiment") == experiment)
-            & (pl.col("reason") == "hashed")
+            & pl.col("reason").is_in(EXPOSED)
             & ~pl.col("shadow").fill_null(False)
             & ~pl.col("override").fill_null(False)
             & (pl.col("degraded").list.len().fill_null(0) == 0)
@@ -73,12 +76,12 @@ def alongside(journal: pl.LazyFrame, experiment: str) -> pl.LazyFrame:
         journal.filter(pl.col("record").str.contains(f'"{experiment}"', literal=True))
         .select(record.alias("r"))
         .select(pl.col("r").struct.field(name) for name in _LAYERS.to_schema())
-        .filter((pl.col("experiment") == experiment) & (pl.col("reason") == "hashed"))
+        .filter((pl.col("experiment") == experiment) & pl.col("reason").is_in(EXPOSED))
         .explode("layers")
         .select("unit", decided.list.get(1, null_on_oob=True).alias("experiment"),
                 decided.list.get(2, null_on_oob=True).alias("arm"),
                 decided.list.get(4, null_on_oob=True).alias("reason"))
-        .filter((pl.col("reason") == "hashed") & (pl.col("experiment") != experiment))
+        .filter(pl.col("reason").is_in(EXPOSED) & (pl.col("experiment") != experiment))
         .group_by("unit", "experiment")
         .agg(pl.col("arm").n_unique().alias("arms"), pl.col("arm").first())
         .filter(pl.col("arms") == 1)

@@ -110,13 +110,14 @@ def prepare(experiment: Experiment, samples: pl.LazyFrame, journal: pl.LazyFrame
         (pl.col("experiment") == name) & (pl.col("arm") != "") & pl.col("label").is_not_null()
     ).collect()
     own = settled(own) if "role" in own.columns else own.unique(["trace", "item"], keep="first", maintain_order=True)
-    seen = exposure.from_samples(own.lazy(), name) if journal is None else exposure.from_journal(journal, name)
+    cut = _cut(own)
+    mature = own if cut is None else own.filter(pl.col("time") <= cut)
+    # Without a journal young decisions are known of by their outcome alone, the sooner the arm's outcomes come.
+    seen = exposure.from_samples(mature.lazy(), name) if journal is None else exposure.from_journal(journal, name)
     exposures = seen.collect()
     nameless = exposures.height
     exposures = exposures.filter(pl.col("unit").str.len_bytes() > 0)
     units = exposure.units(exposures.lazy())
-    cut = _cut(own)
-    mature = own if cut is None else own.filter(pl.col("time") <= cut)
     first = units.frame.select("unit", "arm", pl.col("time").alias("exposed"))
     kept = mature.drop("arm").join(first, on="unit").filter(pl.col("time") >= pl.col("exposed")).drop("exposed")
     return Population(

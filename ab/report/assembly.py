@@ -11,7 +11,7 @@ from ab.analysed import analyse
 from ab.cube import Cube
 from ab.effects import control_of, effects
 from ab.penetration import Penetration, matrix
-from ab.plan import Plan
+from ab.plan import Plan, declared, phases
 from ab.population import Population, prepare
 from ab.report.findings import ArmSummary, DataPosition, Report
 from ab.segments import by_segment
@@ -35,7 +35,7 @@ def build(
     plan: Plan | None = None,
 ) -> Report:
     """See `ab.report.build`."""
-    plan = plan or Plan()
+    plan = plan or declared(experiment)
     population = prepare(experiment, samples, journal)
     control, arms = control_of(experiment), list(experiment.arms)
     treatments = [arm for arm in arms if arm != control]
@@ -84,15 +84,15 @@ def from_tables(
 ) -> Report:
     """See `ab.report.from_tables`."""
     folder = (settings or process_settings()).algorithms / algorithm
-    declared = {each.experiment: each for each in load_experiments(folder)}
-    if experiment not in declared:
-        known = f"known: {', '.join(declared)}" if declared else "none is declared"
+    found = {each.experiment: each for each in load_experiments(folder)}
+    if experiment not in found:
+        known = f"known: {', '.join(found)}" if found else "none is declared"
         raise SaimaError(
-            f"algorithm '{algorithm}' has no experiment '{experiment}'{suggest(experiment, declared)}; {known}"
+            f"algorithm '{algorithm}' has no experiment '{experiment}'{suggest(experiment, found)}; {known}"
         )
     samples, journal = f"{algorithm}/samples", f"{algorithm}/journal"
     return build(
-        declared[experiment],
+        found[experiment],
         tables.scan(samples) if tables.exists(samples) else _no_samples(),
         journal=tables.scan(journal) if tables.exists(journal) else None,
         algorithm=algorithm,
@@ -110,11 +110,13 @@ def _checks(
     crossed: Penetration | None,
 ) -> tuple[trust.Check, ...]:
     counted = "units exposed" if population.journalled else "units with an outcome"
+    started = population.units.frame["time"].min()
+    steps = phases(experiment, plan, started if isinstance(started, int) else None)
     rarity = trust.check_rarity(experiment, cube)
     infinite = metrics.infinite(population.samples.lazy(), experiment.metrics)
     return (
         trust.check_ratio(experiment, population.units.counts(list(experiment.arms)), counted),
-        *([trust.check_phases(experiment, population.units, plan.phases)] if plan.phases else []),
+        *([trust.check_phases(experiment, population.units, steps)] if steps else []),
         trust.check_arms(population.units),
         trust.check_names(population.unfit, population.exposures.height),
         trust.check_join(order, population.exposed(order), population.joined(order)),
