@@ -148,7 +148,8 @@ def check_rarity(experiment: Experiment, cube: Cube) -> Check | None:
     rows = []
     for metric in shares:
         columns = cube.metrics[metric]
-        for arm, moments in cube.total(metric).items():
+        found = cube.total(metric)
+        for arm, moments in ((arm, found[arm]) for arm in experiment.arms if arm in found):
             hits = round(moments.count() * moments.mean(columns.value)) if moments.count() else 0
             tried = moments.count() * moments.mean(columns.denominator) if moments.count() else 0
             rows.append((min(hits, round(tried - hits)), metric, arm))
