@@ -10,6 +10,7 @@ from ab import exposure, metrics
 from ab.cube import Cube, cube
 from ab.plan import BEFORE, Plan
 from ab.population import Population
+from ab.wording import number as wording
 from saima.errors import DeclarationError, suggest
 from saima.routing.experiments import Experiment
 
@@ -40,7 +41,7 @@ def analyse(experiment: Experiment, plan: Plan, population: Population, journal:
     if given:
         known = known.join(metrics.known(first, given), on="unit", how="left")
     if plan.segments:
-        cut = [_segment(name, population.first_samples.schema[name]) for name in plan.segments]
+        cut = [_segment(population.first_samples[name]) for name in plan.segments]
         known = known.join(first.select("unit", *cut), on="unit", how="left")
     segments = list(plan.segments)
     if journal is not None:
@@ -64,13 +65,18 @@ def _check(experiment: Experiment, plan: Plan, population: Population) -> None:
             raise DeclarationError(f"segments: samples have no column '{name}'{suggest(name, columns)}")
 
 
-def _segment(name: str, kind: pl.DataType) -> pl.Expr:
-    """Text as it is; numbers as quarters of the units."""
-    if not kind.is_float():
-        return pl.col(name).cast(pl.String)
-    edges = [pl.col(name).quantile(step / CLASSES) for step in range(1, CLASSES)]
-    quarter = pl.lit(1)
-    for edge in edges:
-        quarter = quarter + (pl.col(name) > edge).cast(pl.Int32)
-    text = pl.format("quarter {}", quarter)
-    return pl.when(pl.col(name).is_not_null() & pl.col(name).is_not_nan()).then(text).alias(name)
+def _segment(values: pl.Series) -> pl.Expr:
+    """Text as it is; numbers with a fraction as classes of equal size."""
+    column = pl.col(values.name)
+    if not values.dtype.is_float():
+        return column.cast(pl.String)
+    finite = values.filter(values.is_finite())
+    edges = [edge for step in range(1, CLASSES) if (edge := finite.quantile(step / CLASSES)) is not None]
+    names = [
+        *(f"{place} of {CLASSES}: to {wording(edge)}" for place, edge in enumerate(edges, start=1)),
+        *(f"{CLASSES} of {CLASSES}: above {wording(edge)}" for edge in edges[-1:]),
+    ]
+    if not names:
+        return pl.lit(None, dtype=pl.String).alias(values.name)
+    place = pl.sum_horizontal((column > edge).cast(pl.Int32) for edge in edges)
+    return pl.when(column.is_finite()).then(place.replace_strict(dict(enumerate(names)))).alias(values.name)

@@ -71,17 +71,8 @@ class Cube:
         return self.cells["day"].unique().sort().to_list()
 
     def values(self, segment: str) -> list[str]:
-        """Values of a segment, the most frequent first, `other` last."""
-        metric = next(iter(self.metrics), None)
-        if metric is None:
-            return []
-        counted = self.cells.group_by(segment).agg(pl.col(f"n:{metric}").sum())
-        return (
-            counted.sort(pl.col(segment) == OTHER, -pl.col(f"n:{metric}"), segment)
-            .get_column(segment)
-            .cast(pl.String)
-            .to_list()
-        )
+        """Values of a segment in order of their names, `other` last."""
+        return sorted(self.cells[segment].unique().to_list(), key=lambda value: (value == OTHER, value))
 
     def _columns(self, metric: str) -> list[str]:
         names = self.metrics[metric].present()

@@ -253,5 +253,5 @@ def check_balance(found: Sequence[Difference]) -> Check:
         sentence = f"The groups differ before exposure: {culprit.name}, p {p_value(worst)} after Holm's correction."
         return Check("Alike before", "fail", sentence, worst)
     if abs(first.value) > ALIKE:
-        return Check("Alike before", "warn", f"Of {len(found)} quantities the most unlike is {largest}.", worst)
-    return Check("Alike before", "pass", f"{len(found)} quantities compared; the most unlike is {largest}.", worst)
+        return Check("Alike before", "warn", f"Of {len(found)} compared the most unlike is {largest}.", worst)
+    return Check("Alike before", "pass", f"{len(found)} compared; the most unlike is {largest}.", worst)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
+from typing import Any
 
+from ab.estimates import NoResult
 from ab.report.charts import COLOURS
 from ab.report.findings import Report
 from ab.report.markdown import Markdown, Metadata
+from ab.report.slices import conclusion
 from ab.wording import day as day_text
 from ab.wording import moment, number, p_value, percent, signed, words
 
@@ -33,6 +37,15 @@ def metadata(report: Report) -> Metadata:
             found[f"p {effect.arm}"] = effect.estimate.p_value
     if position.offset is not None:
         found["position"] = position.offset
+    if report.segments:
+        found["segments"] = Markdown(_segments(report))
+    if not isinstance(report.novelty, NoResult):
+        found["effect's slope a day"] = report.novelty.slope
+        found["p of the slope"] = report.novelty.p_value
+    if report.penetration is not None:
+        found["decisions with two arms"] = report.penetration.failures
+    if any(day.so_far is not None for day in report.days):
+        found["effect so far"] = Markdown(f"![effect so far](data:image/png;base64,{_settled(report)})")
     if any(arm.mean is not None for day in report.days for arm in day.arms):
         found["trend"] = Markdown(f"![{words(report.primary)} by day](data:image/png;base64,{_plot(report)})")
     return found
@@ -58,6 +71,23 @@ def _effects(report: Report) -> str:
     return "\n".join(rows)
 
 
+def _segments(report: Report) -> str:
+    rows = ["| segment | value | units | difference | interval | p | |", "|---|---|--:|--:|---|--:|---|"]
+    for segment in report.segments:
+        rows.append(f"| **{words(segment.name)}** | | | | | | {conclusion(segment, 0.05)} |")
+        for each in segment.slices:
+            if each.estimate is None:
+                rows.append(f"| | {each.value} | | | | | {each.reason} |")
+                continue
+            units = each.estimate.n_control + each.estimate.n_treatment
+            bounds = f"{number(each.estimate.lower)} to {number(each.estimate.upper)}"
+            rows.append(
+                f"| | {each.value} | {units:,} | {signed(each.estimate.effect)} | {bounds} | "
+                f"{p_value(each.p_adjusted)} | |"
+            )
+    return "\n".join(rows)
+
+
 def _trust(report: Report) -> str:
     rows = ["| check | | |", "|---|---|---|"]
     rows += [f"| {check.name} | **{check.status}** | {check.sentence} |" for check in report.checks]
@@ -75,24 +105,47 @@ def _arms(report: Report) -> str:
 
 def _plot(report: Report) -> str:
     """PNG of the primary metric by arm and day, in base64."""
+
+    def draw(axes: Any) -> None:
+        for index, arm in enumerate(report.days[0].arms):
+            values = [day.arms[index].mean for day in report.days]
+            points = [(at, value) for at, value in enumerate(values) if value is not None]
+            axes.plot([at for at, _ in points], [value for _, value in points], marker="o", markersize=3.5,
+                      label=arm.arm, color=COLOURS[index % len(COLOURS)])  # fmt: skip
+        axes.legend(frameon=False)
+
+    return _png(report, words(report.primary).capitalize(), draw)
+
+
+def _settled(report: Report) -> str:
+    """PNG of the effect with all data up to each day, and its interval, in base64."""
+
+    def draw(axes: Any) -> None:
+        known = [(at, day.so_far) for at, day in enumerate(report.days) if day.so_far is not None]
+        bounded = [(at, e.lower, e.upper) for at, e in known if e.lower is not None and e.upper is not None]
+        axes.fill_between(*zip(*bounded, strict=True), color=COLOURS[1], alpha=0.16, linewidth=0)
+        axes.plot([at for at, _ in known], [e.effect for _, e in known], marker="o", markersize=3.5, color=COLOURS[1])
+        axes.axhline(0, color="#4a5561", linestyle="--", linewidth=1)
+        settled = bounded[len(bounded) // 3 :]
+        axes.set_ylim(min(0, *(low for _, low, _ in settled)) * 1.1, max(0, *(high for _, _, high in settled)) * 1.1)
+
+    return _png(report, f"Difference of {words(report.primary)} with all data up to each day", draw)
+
+
+def _png(report: Report, title: str, draw: Callable[[Any], None]) -> str:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
+    draw(axes)
     labels = [day_text(day.day) for day in report.days]
-    for index, arm in enumerate(report.days[0].arms):
-        values = [day.arms[index].mean for day in report.days]
-        points = [(at, value) for at, value in enumerate(values) if value is not None]
-        axes.plot([at for at, _ in points], [value for _, value in points], marker="o", markersize=3.5, label=arm.arm,
-                  color=COLOURS[index % len(COLOURS)])  # fmt: skip
     step = max(1, len(labels) // 12 + 1)
     axes.set_xticks(range(0, len(labels), step), labels[::step])
-    axes.set_title(words(report.primary).capitalize(), loc="left", fontsize=11)
+    axes.set_title(title, loc="left", fontsize=11)
     axes.grid(axis="y", color="#e3e6ea")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return base64.b64encode(buffer.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""The report as one self-contained HTML page: the verdict first, then effects, trust, trend, arms, method, data."""
+"""The report as one self-contained HTML page: verdict, trust, effects, guardrails, trend, segments, arms, method."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 
+from ab.estimates import NoResult
 from ab.report.charts import COLOURS, Frame, arms_by_day, effect_so_far
 from ab.report.findings import Report
-from ab.report.table import effects
+from ab.report.method import data, method
+from ab.report.slices import penetration, segments
+from ab.report.table import effects, guardrails
 from ab.verdict import Code
-from ab.wording import moment, percent, signed, words
+from ab.wording import moment, p_value, percent, signed, words
 
 _TONES: dict[Code, str] = {
     "better": "good",
@@ -30,6 +33,9 @@ _STATUS = {
     "fail": ("bad", "failed"),
     "unknown": ("", "no answer"),
 }
+TREND = 0.01
+"""p-value of the slope below which the effect is said to move."""
+
 _WIDE, _NARROW = Frame(900, 260), Frame(360, 240, left=50, right=18)
 
 
@@ -39,12 +45,15 @@ def page(report: Report) -> str:
     parts = [
         _head(report, name),
         _verdict(report),
-        effects(report),
-        _trend(report),
         _trust(report),
+        effects(report),
+        guardrails(report),
+        _trend(report),
+        segments(report),
+        penetration(report),
         _arms(report),
-        _method(report),
-        _data(report),
+        method(report),
+        data(report),
     ]
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (
@@ -110,8 +119,18 @@ def _trend(report: Report) -> str:
     )
     return (
         f"<section><h2>Day by day</h2><p>{note}</p><h3>{escape(what.capitalize())}</h3>"
-        f'<div class="legend">{legend}</div>{charts}{rest}</section>'
+        f'<div class="legend">{legend}</div>{charts}{rest}<p class="after">{escape(_stability(report))}</p></section>'
     )
+
+
+def _stability(report: Report) -> str:
+    found = report.novelty
+    if isinstance(found, NoResult):
+        return f"Whether the effect wears off cannot be tested: {found.reason}."
+    slope = f"{signed(found.slope)} a day, p {p_value(found.p_value)}"
+    if found.p_value < TREND:
+        return f"The effect moves from day to day ({slope}): novelty, or something that changed; read the newest days."
+    return f"No sign of novelty: the effect of single days has no trend ({slope})."
 
 
 def _both(draw: object) -> str:
@@ -147,46 +166,3 @@ def _arms(report: Report) -> str:
         f'<th class="number">{text}</th>' for text in ("Designed", "Units exposed", "With outcome", "Versions")
     )
     return f"<section><h2>Arms</h2><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></section>"
-
-
-def _method(report: Report) -> str:
-    analysis = report.experiment.analysis
-    fixed = analysis.method == "fixed"
-    looks = (
-        "Welch's test of one planned look; looking every day and stopping at the first good one would not be fair."
-        if fixed
-        else "An asymptotic confidence sequence (Waudby-Smith et al.): valid at every look, so looking daily is free."
-    )
-    rows = [
-        ("Unit", f"<code>{escape(report.experiment.unit)}</code>, split by the hash of layer and experiment"),
-        ("Interval", f"{100 * (1 - analysis.alpha):g} %. {looks}"),
-        ("Means", "Ratio of unit sums with the delta method, by tea-tasting; relative intervals on the log scale."),
-        ("Corrections", "Holm among primary metrics and guardrails; Benjamini–Hochberg among secondary metrics."),
-        *(
-            (escape(words(name)), f"<code>{escape(declared.value)}</code>")
-            for name, declared in report.experiment.metrics.items()
-        ),
-    ]
-    return f"<section><h2>Method</h2><dl>{''.join(f'<dt>{a}</dt><dd>{b}</dd>' for a, b in rows)}</dl></section>"
-
-
-def _data(report: Report) -> str:
-    position = report.position
-    rows = [
-        ("Decisions", f"{moment(position.first)} to {moment(position.last)}"),
-        ("Newest outcome", moment(position.newest_label)),
-        (
-            "Samples",
-            f"{position.samples:,}; {position.immature:,} more are too young: not all outcomes of their age are in",
-        ),
-        ("Log position", "–" if position.offset is None else f"{position.offset:,}"),
-        ("Generated", moment(report.generated)),
-    ]
-    rows += [
-        (
-            f"Most unlike before: {escape(words(row.name))}",
-            f"{signed(row.value, 2)} standard deviations, {escape(row.arm)}",
-        )
-        for row in report.differences[:3]
-    ]
-    return f"<section><h2>Data</h2><dl>{''.join(f'<dt>{a}</dt><dd>{b}</dd>' for a, b in rows)}</dl></section>"
