@@ -7,7 +7,7 @@ export UV_PYTHON_DOWNLOADS = never
 BIN := .venv/bin
 PARALLEL := -n auto
 
-.PHONY: help up demo test test-all check format lock bench-features bench-streams bench-host clean
+.PHONY: help up demo test test-all check format lock bench-features bench-streams bench-host bench-ab clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -47,6 +47,9 @@ bench-streams: .venv/.ready ## streams beside Bytewax and Pathway in one run: ra
 bench-host: .venv/.ready ## the host over HTTP, overload, swap, journal, beside two services: ratios, bench/results/host.json
 	@$(BIN)/python -m bench.host.compare $(BENCH)
 
+bench-ab: .venv/.ready ## assignment and a report beside GrowthBook's gbstats in one run: ratios, bench/results/ab.json
+	@$(BIN)/python -m bench.ab.compare $(BENCH)
+
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	--no-annotate
 lock: .venv/.ready ## compile the locks anew: versions and hashes, no address
@@ -55,6 +58,7 @@ lock: .venv/.ready ## compile the locks anew: versions and hashes, no address
 		$(COMPILE) bench/features/requirements-$$peer.in -o bench/features/requirements-$$peer.lock; done
 	@for peer in bytewax pathway; do \
 		$(COMPILE) bench/streams/requirements-$$peer.in -o bench/streams/requirements-$$peer.lock; done
+	@$(COMPILE) bench/ab/requirements-gbstats.in -o bench/ab/requirements-gbstats.lock
 
 clean: ## remove the state (var/), not the environment
 	@rm -rf var

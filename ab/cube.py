@@ -99,7 +99,10 @@ class Cube:
 
 
 def cube(
-    sums: pl.LazyFrame, metrics: Iterable[str], segments: Sequence[str] = (), winsorise: Mapping[str, float] | None = None
+    sums: pl.LazyFrame,
+    metrics: Iterable[str],
+    segments: Sequence[str] = (),
+    winsorise: Mapping[str, float] | None = None,
 ) -> Cube:
     """The cube of unit sums by day.
 

@@ -53,9 +53,10 @@ def compare(
         return NoResult("an arm has no unit with a value")
     if not all(math.isfinite(arm.mean(name)) for arm in (control, treatment) for name in columns.present()):
         return NoResult("a sum is beyond what a number can hold")
-    adjusted = columns.covariate is not None and (control + treatment).ratio_var(
-        columns.covariate, columns.covariate_denominator
-    ) > 0
+    adjusted = (
+        columns.covariate is not None
+        and (control + treatment).ratio_var(columns.covariate, columns.covariate_denominator) > 0
+    )
     estimate = means.compare(
         control,
         treatment,

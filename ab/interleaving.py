@@ -51,13 +51,13 @@ def team_draft(a: Sequence[Hashable], b: Sequence[Hashable], k: int, salt: str) 
     return Draft(tuple(items), tuple(teams))
 
 
-def compare(credits: pl.LazyFrame, *, alpha: float = 0.05) -> Estimate | NoResult:
+def compare(lists: pl.LazyFrame, *, alpha: float = 0.05) -> Estimate | NoResult:
     """Preference of users for b over a: mean over users of the sign of their credit, -1 to 1, against 0.
 
-    credits: unit, credit (of one list). Users are independent, their lists are not: a user has one vote. The normal
+    lists: unit, credit; one row a list. Users are independent, their lists are not: a user has one vote. The normal
     test of users' votes; `control` is 0 and `treatment` the mean vote.
     """
-    votes = credits.group_by("unit").agg(pl.col("credit").sum().sign().cast(pl.Float64)).collect()["credit"]
+    votes = lists.group_by("unit").agg(pl.col("credit").sum().sign().cast(pl.Float64)).collect()["credit"]
     n, mean, variance = len(votes), votes.mean(), votes.var()
     if n < 2 or not isinstance(mean, float) or not isinstance(variance, float):
         return NoResult(f"{n} users have voted; a variance needs at least 2")

@@ -21,8 +21,8 @@ _BEFORE = (("value", "covariate"), ("denominator", "covariate_denominator"))
 def sums(samples: pl.LazyFrame, metrics: Mapping[str, Metric]) -> pl.LazyFrame:
     """Unit sums by day: unit, arm, day (UTC, of the decision), and `<metric>:value`, `<metric>:denominator` of each.
 
-    A mean's denominator counts its samples. A sample without a value, or with an infinite one, counts in neither. Raises DeclarationError naming
-    the metric and the column in its expression.
+    A mean's denominator counts its samples. A sample without a value, or with an infinite one, counts in neither.
+    Raises DeclarationError naming the metric and the column in its expression.
     """
     rows: list[pl.Expr] = []
     for name, value, divisor in _expressions(samples, metrics):
@@ -67,9 +67,7 @@ def known(samples: pl.LazyFrame, covariates: Mapping[str, str]) -> pl.LazyFrame:
     return samples.select("unit", *values).with_columns(pl.all().exclude("unit").fill_null(strategy="mean"))
 
 
-def _expressions(
-    samples: pl.LazyFrame, metrics: Mapping[str, Metric]
-) -> Iterator[tuple[str, pl.Expr, pl.Expr | None]]:
+def _expressions(samples: pl.LazyFrame, metrics: Mapping[str, Metric]) -> Iterator[tuple[str, pl.Expr, pl.Expr | None]]:
     scope = scope_of(samples.collect_schema())
     for name, declared in metrics.items():
         value = _number(f"metrics.{name}.value", declared.value, scope)

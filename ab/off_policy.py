@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ab.estimates import NoResult
 
-
 RARE = 100
 """Rewarded rows below which an estimate hangs on a handful of them."""
 

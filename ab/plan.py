@@ -22,8 +22,8 @@ class Plan:
     covariates: by metric, `before` (the metric itself over the unit's samples before its first exposure) or an
     expression over the columns of the unit's first sample, which was known before the outcome. winsorise: by metric,
     the share of unit values (0.99) above which values are capped, pooled over arms. segments: columns of the first
-    sample, each by value. phases: times (int64 ms) at which the coverage moved; where there are none and a ramp is declared, its own. minimum_days: days of decisions before
-    which a verdict is early.
+    sample, each by value. phases: times (int64 ms) at which the coverage moved; none: those of a declared ramp.
+    minimum_days: days of decisions before which a verdict is early.
     """
 
     covariates: Mapping[str, str] = field(default_factory=dict)

@@ -106,9 +106,7 @@ def prepare(experiment: Experiment, samples: pl.LazyFrame, journal: pl.LazyFrame
     texts = pl.col("arm", "experiment", "trace").cast(pl.String)
     unit = pl.col("unit").cast(pl.String) if fit else pl.lit(None, dtype=pl.String).alias("unit")
     named = samples.with_columns(texts, unit)
-    own = named.filter(
-        (pl.col("experiment") == name) & (pl.col("arm") != "") & pl.col("label").is_not_null()
-    ).collect()
+    own = named.filter((pl.col("experiment") == name) & (pl.col("arm") != "") & pl.col("label").is_not_null()).collect()
     own = settled(own) if "role" in own.columns else own.unique(["trace", "item"], keep="first", maintain_order=True)
     cut = _cut(own)
     mature = own if cut is None else own.filter(pl.col("time") <= cut)
@@ -140,13 +138,13 @@ def _before(samples: pl.LazyFrame, first: pl.DataFrame) -> pl.DataFrame:
     rows = (
         samples.filter(pl.col("label").is_not_null() & (pl.col("time") >= earliest - BEFORE_DAYS * _DAY))
         .join(first.lazy().select("unit", "exposed"), on="unit")
-        .filter(
-            (pl.col("time") < pl.col("exposed")) & (pl.col("time") >= pl.col("exposed") - BEFORE_DAYS * _DAY)
-        )
+        .filter((pl.col("time") < pl.col("exposed")) & (pl.col("time") >= pl.col("exposed") - BEFORE_DAYS * _DAY))
         .drop("exposed")
         .collect()
     )
-    return settled(rows) if "role" in rows.columns else rows.unique(["trace", "item"], keep="first", maintain_order=True)
+    return (
+        settled(rows) if "role" in rows.columns else rows.unique(["trace", "item"], keep="first", maintain_order=True)
+    )
 
 
 def _cut(samples: pl.DataFrame) -> int | None:

@@ -81,9 +81,7 @@ def _segment(cube: Cube, name: str, metric: str, arms: tuple[str, str], analysis
     known = [result for result in compared.values() if isinstance(result, Estimate)]
     adjusted = iter(multiplicity.adjust([each.p_value for each in known], "bh"))
     slices = tuple(
-        Slice(value, result, "", next(adjusted))
-        if isinstance(result, Estimate)
-        else Slice(value, None, result.reason)
+        Slice(value, result, "", next(adjusted)) if isinstance(result, Estimate) else Slice(value, None, result.reason)
         for value, result in compared.items()
     )
     return Segment(name, metric, arms[1], slices, interaction(known))

@@ -35,9 +35,10 @@ def build(
     """The report of an experiment.
 
     samples: rows of `<algorithm>/samples` (trace, item, time, label, label_time, version, experiment, arm, unit, score,
-    offset, features). journal: rows of `<algorithm>/journal` (trace, record); without it exposures are counted on
-    samples. quantities: columns known before the exposure, for the balance check; None: every numeric feature.
-    plan: covariates, caps, segments, phases; None: the declared one. generated: wall clock, int64 ms. An empty table, one arm or constant data end in a verdict that says so.
+    offset, features; device_arm in a joint layer). journal: rows of `<algorithm>/journal` (trace, record); without it
+    exposures are counted on samples. quantities: columns known before the exposure, for the balance check; None: every
+    numeric feature. plan: covariates, caps, segments, phases; None: the declared one. generated: wall clock, int64 ms.
+    An empty table, one arm or constant data end in a verdict that says so.
     """
     from ab.report.assembly import build as work
 

@@ -44,10 +44,13 @@ def metadata(report: Report) -> Metadata:
         found["p of the slope"] = report.novelty.p_value
     if report.penetration is not None:
         found["decisions with two arms"] = report.penetration.failures
-    if any(day.so_far is not None for day in report.days):
-        found["effect so far"] = Markdown(f"![effect so far](data:image/png;base64,{_settled(report)})")
+    plots = []
     if any(arm.mean is not None for day in report.days for arm in day.arms):
-        found["trend"] = Markdown(f"![{words(report.primary)} by day](data:image/png;base64,{_plot(report)})")
+        plots.append(f"![{words(report.primary)} by day](data:image/png;base64,{_plot(report)})")
+    if any(day.so_far is not None for day in report.days):
+        plots.append(f"![effect with all data up to each day](data:image/png;base64,{_settled(report)})")
+    if plots:
+        found["trend"] = Markdown("\n\n".join(plots))
     return found
 
 

@@ -36,8 +36,9 @@ def method(report: Report) -> str:
 def _plan(report: Report) -> list[tuple[str, str]]:
     plan, rows = report.plan, []
     if plan.covariates:
+        itself = f"its own {BEFORE_DAYS} days before"
         how = ", ".join(
-            f"{escape(words(name))} by {f'its own {BEFORE_DAYS} days before' if what == BEFORE else f'<code>{escape(what)}</code>'}"
+            f"{escape(words(name))} by {itself if what == BEFORE else f'<code>{escape(what)}</code>'}"
             for name, what in plan.covariates.items()
         )
         rows.append(("Covariates", f"CUPED, the weight from all arms together: {how}."))

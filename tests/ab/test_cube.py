@@ -36,9 +36,11 @@ def frame(seed: int, units: int, days: int) -> pl.DataFrame:
 
 def naive(rows: pl.DataFrame, cap: tuple[float, float] | None = None) -> tuple[int, dict[str, float]]:
     """Units with a denominator; means and (co)variances of their sums by NumPy."""
-    sums = rows.group_by("unit").agg(
-        pl.col("x:value", "x:denominator").sum(), pl.col("x:covariate").first()
-    ).filter(pl.col("x:denominator") != 0)
+    sums = (
+        rows.group_by("unit")
+        .agg(pl.col("x:value", "x:denominator").sum(), pl.col("x:covariate").first())
+        .filter(pl.col("x:denominator") != 0)
+    )
     if cap is not None:
         sums = sums.with_columns(pl.col("x:value").clip(upper_bound=cap[0]))
         sums = sums.with_columns(pl.col("x:denominator").clip(upper_bound=cap[1]))

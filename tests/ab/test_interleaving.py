@@ -20,7 +20,9 @@ def test_a_draft_is_a_fair_list(a: list[int], b: list[int], k: int, salt: str) -
     draft = team_draft(a, b, k, salt)
     assert len(set(draft.items)) == len(draft.items) == min(k, 8)
     assert set(draft.items) == set(range(8)) or len(draft.items) == k
-    assert all(abs(draft.teams[: n + 1].count("a") - draft.teams[: n + 1].count("b")) <= 1 for n in range(len(draft.teams)))
+    assert all(
+        abs(draft.teams[: n + 1].count("a") - draft.teams[: n + 1].count("b")) <= 1 for n in range(len(draft.teams))
+    )
     assert draft.items[0] == (a if draft.teams[0] == "a" else b)[0]
     assert draft == team_draft(a, b, k, salt)
     assert draft.credit(draft.items) == draft.teams.count("b") - draft.teams.count("a")

@@ -31,9 +31,7 @@ def alarms(experiments: int, seed: int) -> tuple[float, float]:
         found = cube(frame, ["x"])
         moments, columns = found.by_day("x"), found.metrics["x"]
         looks = [(moments[one, "a"], moments[one, "b"]) for one in found.days()]
-        seen = [
-            [compare(*look, columns, analysis) for look in looks] for analysis in (ALWAYS, NAIVE)
-        ]
+        seen = [[compare(*look, columns, analysis) for look in looks] for analysis in (ALWAYS, NAIVE)]
         found_by = [any(isinstance(e, Estimate) and e.p_value < 0.05 for e in each) for each in seen]
         always, naive = always + found_by[0], naive + found_by[1]
     return always / experiments, naive / experiments
