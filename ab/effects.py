@@ -53,10 +53,7 @@ def compare(
         return NoResult("an arm has no unit with a value")
     if not all(math.isfinite(arm.mean(name)) for arm in (control, treatment) for name in columns.present()):
         return NoResult("a sum is beyond what a number can hold")
-    adjusted = (
-        columns.covariate is not None
-        and (control + treatment).ratio_var(columns.covariate, columns.covariate_denominator) > 0
-    )
+    adjusted = _varies(control, treatment, columns)
     estimate = means.compare(
         control,
         treatment,
@@ -142,6 +139,14 @@ def outcome(estimate: Estimate, p_adjusted: float, declared: Metric, alpha: floa
         if harm is not None and harm <= declared.margin:
             return "safe"
     return "unclear"
+
+
+def _varies(control: Aggregates, treatment: Aggregates, columns: Columns) -> bool:
+    """Whether the covariate can adjust anything: it is there in both arms, and not the same everywhere."""
+    by = columns.covariate_denominator
+    if columns.covariate is None or (by is not None and not (control.mean(by) and treatment.mean(by))):
+        return False
+    return bool((control + treatment).ratio_var(columns.covariate, by) > 0)
 
 
 def _minus(value: float | None) -> float | None:

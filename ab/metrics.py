@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 import polars as pl
@@ -15,6 +16,7 @@ from saima.features.types import BOOL, FLOAT32, FLOAT64, INT64, STRING, Type
 from saima.routing.experiments import Metric
 
 _DAY = "%Y-%m-%d"
+_NAME = re.compile(r"[A-Za-z_]\w*")
 _BEFORE = (("value", "covariate"), ("denominator", "covariate_denominator"))
 
 
@@ -34,13 +36,14 @@ def sums(samples: pl.LazyFrame, metrics: Mapping[str, Metric]) -> pl.LazyFrame:
 
 
 def infinite(samples: pl.LazyFrame, metrics: Mapping[str, Metric]) -> dict[str, int]:
-    """Samples whose value or denominator is infinite, by metric; they count in no sum."""
-    counts = [
-        (value.is_infinite().fill_null(False) | (pl.lit(False) if by is None else by.is_infinite().fill_null(False)))
-        .sum()
-        .alias(name)
-        for name, value, by in _expressions(samples, metrics)
-    ]
+    """Samples with an infinite number in a column that a metric reads, by metric; they count in no sum of it."""
+    schema = samples.collect_schema()
+    counts = []
+    for name, declared in metrics.items():
+        read = set(_NAME.findall(f"{declared.value} {declared.denominator or ''}"))
+        columns = [column for column, kind in schema.items() if kind.is_float() and column in read]
+        found = pl.any_horizontal(pl.col(column).is_infinite() for column in columns) if columns else pl.lit(False)
+        counts.append(found.sum().alias(name))
     return dict(samples.select(counts).collect().row(0, named=True)) if counts else {}
 
 

@@ -102,7 +102,7 @@ def prepare(experiment: Experiment, samples: pl.LazyFrame, journal: pl.LazyFrame
     arrived, the same age in every arm, so that slow outcomes (late flights) are not missing from the newest days."""
     name = experiment.experiment
     kind = samples.collect_schema().get("unit", pl.String())
-    fit = kind == pl.String or kind.is_integer() or isinstance(kind, pl.Categorical | pl.Enum)
+    fit = kind in (pl.String, pl.Null) or kind.is_integer() or isinstance(kind, pl.Categorical | pl.Enum)
     texts = pl.col("arm", "experiment", "trace").cast(pl.String)
     unit = pl.col("unit").cast(pl.String) if fit else pl.lit(None, dtype=pl.String).alias("unit")
     named = samples.with_columns(texts, unit)
@@ -134,7 +134,7 @@ def _before(samples: pl.LazyFrame, first: pl.DataFrame) -> pl.DataFrame:
     """Labelled samples of the units, whatever experiment they were of, in the weeks before their first exposure."""
     earliest = first["exposed"].min()
     if not isinstance(earliest, int):
-        return first.clear()
+        return samples.limit(0).collect()
     rows = (
         samples.filter(pl.col("label").is_not_null() & (pl.col("time") >= earliest - BEFORE_DAYS * _DAY))
         .join(first.lazy().select("unit", "exposed"), on="unit")

@@ -18,7 +18,7 @@ def segments(report: Report) -> str:
     first = report.segments[0]
     note = (
         f"{words(first.metric).capitalize()} of {escape(first.arm)} against {escape(report.control)}. Exploration: "
-        "with many groups some differ by chance, so read the test of the groups first. p corrected by Benjamini–Hochberg."
+        "with many groups some differ by chance: read the test of the groups first. p corrected by Benjamini–Hochberg."
     )
     estimates = [each.estimate for one in report.segments for each in one.slices if each.estimate is not None]
     reach = reach_of(estimates)

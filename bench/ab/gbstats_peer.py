@@ -1,7 +1,7 @@
 """GrowthBook's gbstats on the same samples, run by its own environment's interpreter; JSON on stdout.
 
-gbstats takes sums that a warehouse's SQL has made, anew for every look; here Polars makes them, look by look. It adjusts
-means by covariates, not ratios: those stay plain. The time of the sums and of the statistics is given apart.
+gbstats takes sums that a warehouse's SQL has made, anew for every look; here Polars makes them, look by look. It
+adjusts means by covariates, not ratios: those stay plain. The time of the sums and of the statistics is apart.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def test_the_report_says_how_little_so_few_clicks_say(campaign: str) -> None:
 
 
 def test_a_planned_look_at_men_is_the_known_test() -> None:
-    """A/B `men`: z 2.1510, p 0.03148, Wald interval 0.000204 to 0.004396; with the caution that so few clicks deserve."""
+    """A/B `men`: z 2.1510, p 0.03148, Wald interval 0.000204 to 0.004396; with a caution."""
     pooled = proportions.compare((46, 10_000), (69, 10_000))
     assert isinstance(pooled, Estimate)
     assert (pooled.statistic, pooled.p_value) == pytest.approx((2.1510, 0.03148), abs=5e-5)
