@@ -40,7 +40,7 @@ def rows(seed: int, units: int = 2000, differs: float = 0.0, wears_off: float = 
     )
 
 
-def tested(frame: pl.LazyFrame) -> float:
+def heterogeneity(frame: pl.LazyFrame) -> float:
     (segment,) = by_segment(cube(frame, ["x"], ["kind"]), "x", ("a", "b"), FIXED)
     assert len(segment.slices) == 4
     assert isinstance(segment.interaction, Interaction)
@@ -48,8 +48,8 @@ def tested(frame: pl.LazyFrame) -> float:
 
 
 def test_an_effect_that_differs_by_group_is_found_and_one_that_does_not_rarely() -> None:
-    assert tested(rows(1, differs=1.5)) < 0.001
-    assert sum(tested(rows(seed)) < 0.05 for seed in range(60)) <= 8
+    assert heterogeneity(rows(1, differs=1.5)) < 0.001
+    assert sum(heterogeneity(rows(seed)) < 0.05 for seed in range(60)) <= 8
 
 
 def test_an_effect_that_wears_off_is_seen() -> None:
