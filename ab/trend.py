@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,10 +18,13 @@ from saima.routing.experiments import Analysis
 DAYS = 60
 """Days shown at most; the newest ones."""
 
+_LARGEST = 1e150
+"""A mean beyond it has no square, so no effect, and no axis can show it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ArmDay:
-    """One arm on one day: its mean over samples, None without one, and how many samples that is."""
+    """One arm on one day: its mean over samples, None without one that can be shown, and how many samples that is."""
 
     arm: str
     mean: float | None
@@ -111,4 +113,4 @@ def _arm_day(arm: str, seen: Aggregates | None, columns: Columns) -> ArmDay:
     if seen is None or not seen.mean(columns.denominator):
         return ArmDay(arm, None, 0)
     mean = float(seen.mean(columns.value) / seen.mean(columns.denominator))
-    return ArmDay(arm, mean if math.isfinite(mean) else None, round(seen.mean(columns.denominator) * seen.count()))
+    return ArmDay(arm, mean if abs(mean) < _LARGEST else None, round(seen.mean(columns.denominator) * seen.count()))

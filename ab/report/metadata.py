@@ -126,11 +126,13 @@ def _settled(report: Report) -> str:
     def draw(axes: Any) -> None:
         known = [(at, day.so_far) for at, day in enumerate(report.days) if day.so_far is not None]
         bounded = [(at, e.lower, e.upper) for at, e in known if e.lower is not None and e.upper is not None]
-        axes.fill_between(*zip(*bounded, strict=True), color=COLOURS[1], alpha=0.16, linewidth=0)
+        if bounded:
+            axes.fill_between(*zip(*bounded, strict=True), color=COLOURS[1], alpha=0.16, linewidth=0)
+            settled = bounded[len(bounded) // 3 :]
+            low, high = min(low for _, low, _ in settled), max(high for _, _, high in settled)
+            axes.set_ylim(min(0, low) * 1.1, max(0, high) * 1.1)
         axes.plot([at for at, _ in known], [e.effect for _, e in known], marker="o", markersize=3.5, color=COLOURS[1])
         axes.axhline(0, color="#4a5561", linestyle="--", linewidth=1)
-        settled = bounded[len(bounded) // 3 :]
-        axes.set_ylim(min(0, *(low for _, low, _ in settled)) * 1.1, max(0, *(high for _, _, high in settled)) * 1.1)
 
     return _png(report, f"Difference of {words(report.primary)} with all data up to each day", draw)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ab.plan import Plan
@@ -90,6 +90,8 @@ def test_every_kind_of_bad_data_has_a_verdict(name: str, method: str, experiment
 
 
 @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(values=[1e308, 1.0, 1.7e308] * 4, planned=True)
+@example(values=[-1e308, 1.6e308] * 6, planned=False)
 @given(
     values=st.lists(st.one_of(st.floats(), st.just(0.0), st.just(1e308)), min_size=0, max_size=12),
     planned=st.booleans(),

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saima.host.lease import Loaded
@@ -99,6 +99,7 @@ def back(slow: Slow) -> None:
 MOVES: list[Callable[[Slow], Any]] = [newer, newer, back, Slow.finish_one, Slow.finish_one, Slow.step, Slow.step]
 
 
+@settings(max_examples=25)  # each collects the garbage of a whole test process
 @given(st.lists(st.sampled_from(MOVES), min_size=8, max_size=30))
 def test_the_newest_document_is_reached_and_something_answers_all_the_time(moves: list[Callable[[Slow], Any]]) -> None:
     slow = Slow()
