@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from ab import exposure, metrics
@@ -32,26 +33,38 @@ def analyse(experiment: Experiment, plan: Plan, population: Population, journal:
     Raises DeclarationError for a covariate or a cap of an unknown metric and a segment of an unknown column.
     """
     _check(experiment, plan, population)
-    sums = metrics.sums(population.samples.lazy(), experiment.metrics).collect().lazy()
+    sums = metrics.sums(population.samples.lazy(), experiment.metrics).collect(engine="in-memory")
     known, first = sums, population.first_samples.lazy()
     own = {name: experiment.metrics[name] for name, what in plan.covariates.items() if what == BEFORE}
     given = {name: what for name, what in plan.covariates.items() if what != BEFORE}
     if own:
-        known = known.join(metrics.before(population.before.lazy(), own), on="unit", how="left")
+        known = _beside(known, metrics.before(population.before.lazy(), own))
     if given:
-        known = known.join(metrics.known(first, given), on="unit", how="left")
+        known = _beside(known, metrics.known(first, given))
     if plan.segments:
         cut = [_segment(population.first_samples[name]) for name in plan.segments]
-        known = known.join(first.select("unit", *cut), on="unit", how="left")
+        known = _beside(known, first.select("unit", *cut))
     segments = list(plan.segments)
     if journal is not None:
         others = exposure.alongside(journal, experiment.experiment).collect()
         for name in others["experiment"].unique().sort():
             label = f"experiment {name}"
             segments.append(label)
-            arms = others.lazy().filter(pl.col("experiment") == name).select("unit", pl.col("arm").alias(label))
-            known = known.join(arms, on="unit", how="left")
-    return Analysed(sums, cube(known, experiment.metrics, segments, plan.winsorise))
+            arms = others.lazy().filter(pl.col("experiment") == name).select(name="unit", arm="arm")
+            known = _beside(
+                known, arms.join(population.names.lazy(), on="name").select("unit", pl.col("arm").alias(label))
+            )
+    return Analysed(sums.lazy(), cube(known.lazy(), experiment.metrics, segments, plan.winsorise))
+
+
+def _beside(sums: pl.DataFrame, known: pl.LazyFrame) -> pl.DataFrame:
+    """The sums with what is known of their units beside them, null where nothing is; `known` has a row a unit."""
+    rows = known.collect(engine="in-memory")
+    most = max((int(frame["unit"].to_numpy().max()) for frame in (sums, rows) if frame.height), default=-1)
+    place = np.full(most + 1, -1)  # units are small whole numbers: to look them up is cheaper than to join
+    place[rows["unit"].to_numpy()] = np.arange(rows.height)
+    found = pl.Series(place[sums["unit"].to_numpy()]).replace(-1, None)
+    return sums.hstack(rows.select(pl.exclude("unit").gather(found)))
 
 
 def _check(experiment: Experiment, plan: Plan, population: Population) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from saima.learning.distinct import first_of_each
+
 _RECORD = pl.Struct(
     {
         "unit": pl.String,
@@ -91,19 +93,19 @@ def alongside(journal: pl.LazyFrame, experiment: str) -> pl.LazyFrame:
 
 def from_samples(samples: pl.LazyFrame, experiment: str) -> pl.LazyFrame:
     """The same from samples alone, where there is no journal: what has a label yet."""
-    return (
-        samples.filter((pl.col("experiment") == experiment) & pl.col("unit").is_not_null() & (pl.col("arm") != ""))
-        .select("trace", "unit", "arm", "time")
-        .unique("trace", keep="first")
-    )
+    rows = samples.filter((pl.col("experiment") == experiment) & pl.col("unit").is_not_null() & (pl.col("arm") != ""))
+    return first_of_each(rows.select("trace", "unit", "arm", "time").collect(), ["trace"]).lazy()
 
 
 def units(exposures: pl.LazyFrame) -> Units:
     """One row a unit with its arm and first exposure; a unit seen in several arms is counted and left out."""
+    rows = exposures.select("unit", pl.col("arm").cast(pl.String), "time").collect()
+    arms = rows["arm"].unique().drop_nulls().sort()
     seen = (
-        exposures.group_by("unit")
-        .agg(pl.col("arm").n_unique().alias("arms"), pl.col("arm").first(), pl.col("time").min())
-        .collect()
+        rows.with_columns(pl.col("arm").cast(pl.Enum(arms)).to_physical())
+        .group_by("unit")
+        .agg(pl.col("arm").min(), pl.col("arm").max().alias("last"), pl.col("time").min())
     )
-    mixed = int((seen["arms"] > 1).sum())
-    return Units(seen.filter(pl.col("arms") == 1).select("unit", "arm", "time").sort("time", "unit"), mixed)
+    one = seen.filter(pl.col("arm") == pl.col("last")).drop("last").sort("time", "unit")
+    frame = one.select("unit", arms.gather(one["arm"]).alias("arm"), "time")
+    return Units(frame, seen.height - one.height)

@@ -14,6 +14,9 @@ from tea_tasting.metrics import Mean
 
 from ab.estimates import Alternative, Estimate, NoResult
 
+_LARGEST = 1e75
+"""Degrees of freedom take the standard error's fourth power, which ends at 1e308."""
+
 
 def compare(
     control: Aggregates | NoResult,
@@ -85,6 +88,8 @@ def from_units(
     se = math.sqrt(variance_control / n_control + variance_treatment / n_treatment)
     if se <= 1e-14 * max(abs(mean_control), abs(mean_treatment)):
         return NoResult("every unit has the same value; the standard error is 0")
+    if se > _LARGEST:
+        return NoResult("the values spread beyond what a number can hold when its variance is squared")
     metric = Mean("x", alternative=alternative, confidence_level=1 - alpha, use_t=distribution == "t", equal_var=False)
     arms = (n_control, mean_control, variance_control), (n_treatment, mean_treatment, variance_treatment)
     try:

@@ -15,13 +15,14 @@ from saima.features.syntax import ExpressionError
 from saima.features.types import BOOL, FLOAT32, FLOAT64, INT64, STRING, Type
 from saima.routing.experiments import Metric
 
-_DAY = "%Y-%m-%d"
+_DAY = 86_400_000
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _BEFORE = (("value", "covariate"), ("denominator", "covariate_denominator"))
 
 
 def sums(samples: pl.LazyFrame, metrics: Mapping[str, Metric]) -> pl.LazyFrame:
-    """Unit sums by day: unit, arm, day (UTC, of the decision), and `<metric>:value`, `<metric>:denominator` of each.
+    """Unit sums by day, ordered by unit and day: unit, arm, day (UTC, of the decision), and of each metric
+    `<metric>:value`, `<metric>:denominator`.
 
     A mean's denominator counts its samples. A sample without a value, or with an infinite one, counts in neither.
     Raises DeclarationError naming the metric and the column in its expression.
@@ -31,8 +32,17 @@ def sums(samples: pl.LazyFrame, metrics: Mapping[str, Metric]) -> pl.LazyFrame:
         known = value.is_finite() if divisor is None else value.is_finite() & divisor.is_finite()
         denominator = known.fill_null(False).cast(pl.Float64) if divisor is None else pl.when(known).then(divisor)
         rows += [pl.when(known).then(value).alias(f"{name}:value"), denominator.alias(f"{name}:denominator")]
-    day = pl.from_epoch(pl.col("time").cast(pl.Int64), "ms").dt.strftime(_DAY).alias("day")
-    return samples.select("unit", "arm", day, *rows).group_by("unit", "arm", "day").agg(pl.all().sum())
+    keys = ("unit", "day", "arm")
+    changes = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1)) for name in keys)
+    return (
+        samples.select("unit", "arm", (pl.col("time").cast(pl.Int64) // _DAY).alias("day"), *rows)
+        .sort(keys)
+        .with_columns(changes.cast(pl.UInt32).cum_sum().set_sorted().alias("_run"))
+        .group_by("_run", maintain_order=True)  # runs of a sorted column are slices: no table of keys is made
+        .agg(pl.col("unit", "arm", "day").first(), pl.exclude(*keys, "_run").sum())
+        .drop("_run")
+        .with_columns(pl.col("day").cast(pl.Int32).cast(pl.Date).cast(pl.String))
+    )
 
 
 def infinite(samples: pl.LazyFrame, metrics: Mapping[str, Metric]) -> dict[str, int]:

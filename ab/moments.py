@@ -65,7 +65,7 @@ def from_frame(
             *(pl.col(name).cast(pl.Float64).var().alias(f"var:{name}") for name in columns),
             *(pl.cov(pl.col(a).cast(pl.Float64), pl.col(b).cast(pl.Float64)).alias(f"cov:{a}*{b}") for a, b in wanted),
         )
-        .collect()
+        .collect(engine="in-memory")
     )
     return {
         tuple(row[key] for key in keys): Aggregates(

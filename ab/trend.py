@@ -104,7 +104,7 @@ def refreshes(samples: pl.LazyFrame) -> list[Refresh]:
         .group_by("arm", "version")
         .agg(pl.col("time").min())
         .sort("time", "arm")
-        .collect()
+        .collect(engine="in-memory")
     )
     return [Refresh(arm, str(version), int(time)) for arm, version, time in found.iter_rows()]
 

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from saima.learning.distinct import repeated
 from saima.learning.labels import WEIGHTED, weights
 
 PRESUMED = "assumed_negative"
@@ -23,13 +24,14 @@ def settled(samples: pl.DataFrame) -> pl.DataFrame:
     """
     if "role" not in samples.columns or not samples.height:
         return samples
-    return (
-        samples.with_row_index("_place")
-        .sort(pl.col("role") != PRESUMED, "label_time", "_place")
-        .unique(["trace", "item"], keep="last", maintain_order=True)
-        .sort("_place")
-        .drop("_place")
-    )
+    several = repeated(samples, ["trace", "item"])
+    if several is None:
+        return samples
+    rows = samples.select("trace", "item", "role", "label_time").with_row_index("_place").filter(several)
+    last = rows.sort(pl.col("role") != PRESUMED, "label_time", "_place").unique(["trace", "item"], keep="last")
+    kept = ~several
+    kept[last["_place"].to_numpy()] = True
+    return samples.filter(kept)
 
 
 def weighted(samples: pl.DataFrame, scheme: str, before: Predict | None) -> pl.DataFrame:

@@ -50,7 +50,7 @@ def never_decide(experiments: int) -> None:
         moments = found.total("delay")
         estimate = compare(moments["control"], moments["slow"], found.metrics["delay"], SLOW.analysis)
         naive += isinstance(estimate, Estimate) and estimate.p_value < 0.05 and estimate.effect < 0
-    assert naive > experiments / 2, "without the cut the slow arm would have won"
+    assert naive > experiments / 4, "without the cut the slow arm would win five times as often as promised"
 
 
 def test_a_sample_of_experiments() -> None:
