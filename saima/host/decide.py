@@ -211,6 +211,8 @@ def record_of(
         "shadow": shadow,
         "override": routed.override,
     }
+    if ask.parts > 1:
+        record |= {"part": ask.part, "parts": ask.parts}
     if ask.tokens:
         record["tokens"] = [list(token) for token in ask.tokens]
     if channel:

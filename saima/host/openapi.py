@@ -8,6 +8,7 @@ from typing import Any
 from saima.features.declaration import Declaration
 from saima.host.arrow import ANSWER, MEDIA_TYPE, REQUEST
 from saima.host.bodies import JSON, MAX_DEADLINE_MS
+from saima.host.request import MOST_PARTS
 
 _SCALARS = {
     "int64": {"type": ["integer", "null"]},
@@ -76,6 +77,8 @@ _TOKENS: dict[str, Any] = {
     "items": {"type": "array", "minItems": 4, "maxItems": 4, "items": {"type": "string"}},
 }
 
+_PART = "Which of the `parts` requests this is that the candidates of one trace are divided among: 0 of 1 by default."
+
 _RECORDS: dict[str, Any] = {
     "type": "string",
     "description": "One record a line, as the sources' `record` declares them; ?source=<name> says of which they are.",
@@ -142,6 +145,8 @@ def _request(name: str, declared: Declaration) -> dict[str, Any]:
         "algorithm": {"const": name},
         "trace": {"type": "string"},
         "attempt": {"type": "integer", "minimum": 1},
+        "part": {"type": "integer", "minimum": 0, "maximum": MOST_PARTS - 1, "description": _PART},
+        "parts": {"type": "integer", "minimum": 1, "maximum": MOST_PARTS},
         "unit": {"type": "string"},
         "time": {"type": "integer"},
         "tokens": _TOKENS,

@@ -15,7 +15,9 @@ from saima.errors import RequestError, suggest
 from saima.features.declaration import Request
 from saima.routing.experiments import Token
 
-ENVELOPE = ("algorithm", "trace", "attempt", "unit", "request", "user", "items", "time", "tokens")
+ENVELOPE = ("algorithm", "trace", "attempt", "part", "parts", "unit", "request", "user", "items", "time", "tokens")
+MOST_PARTS = 10_000
+"""Most requests among which the candidates of one trace are divided."""
 _TEXT = 256
 _TOKENS = 256
 _INT64 = 2**63
@@ -25,7 +27,8 @@ _INT64 = 2**63
 class Ask:
     """A checked envelope of a prediction request; `time` is None where the host's clock decides.
 
-    raw: the JSON that it came as, if it did. tokens: arms that the caller, or a device, has been given before.
+    raw: the JSON that it came as, if it did. tokens: arms that the caller, or a device, has been given before. part:
+    which of the `parts` requests it is that the candidates of its trace are divided among, from 0.
     """
 
     algorithm: str
@@ -38,6 +41,8 @@ class Ask:
     time: int | None
     raw: bytes = b""
     tokens: Sequence[Token] = ()
+    part: int = 0
+    parts: int = 1
 
     def unit_of(self, name: str) -> str | None:
         """Value of an experiment's unit field: the caller's own `unit`, the trace, or a field of request or user."""
@@ -67,6 +72,12 @@ def envelope(body: Any, trace: str | None = None, raw: bytes = b"") -> Ask:
     attempt = body.get("attempt", 1)
     if not _is_int(attempt) or attempt < 1:
         raise RequestError(f"must be a whole number from 1, not {attempt!r}", "/attempt")
+    parts = body.get("parts", 1)
+    if not _is_int(parts) or not 1 <= parts <= MOST_PARTS:
+        raise RequestError(f"must be a whole number from 1 to {MOST_PARTS}, not {_show(parts)}", "/parts")
+    part = body.get("part", 0)
+    if not _is_int(part) or not 0 <= part < parts:
+        raise RequestError(f"must be a whole number from 0, below `parts` ({parts}), not {_show(part)}", "/part")
     time = body.get("time")
     if time is not None and (not _is_int(time) or time < 0):
         raise RequestError(f"must be milliseconds UTC, not {time!r}", "/time")
@@ -79,7 +90,7 @@ def envelope(body: Any, trace: str | None = None, raw: bytes = b"") -> Ask:
         raise RequestError("must be a list of objects", "/items")
     given = _text(body, "trace") or trace or uuid.uuid4().hex
     tokens = _tokens(body["tokens"]) if "tokens" in body else ()
-    return Ask(algorithm, given, attempt, _text(body, "unit"), request, user, items, time, raw, tokens)
+    return Ask(algorithm, given, attempt, _text(body, "unit"), request, user, items, time, raw, tokens, part, parts)
 
 
 class Checker:

@@ -1,6 +1,8 @@
 """The sample join: predictions and what happened, by trace and item, in event time.
 
-`Join` is the pure engine: calls in any order within the lateness give the same rows and counts.
+`Join` is the pure engine: calls in any order within the lateness give the same rows and counts. A trace has one
+prediction for each part of its candidates. That the earliest of a part counts, and not the one that a caller used in
+the end, is what makes this so: rows of an early one may be out before a later one is known.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field
 
 from saima.streams.lateness import BEGINNING
 from saima.streams.pending import Pending
+from saima.streams.predicted import Predicted
 from saima.streams.schemes import JoinSpec, Label, Row
 
 COUNTERS = ("late", "orphan", "duplicate", "excluded", "unlabelled", "unexposed", "samples", "predictions", "pending")
@@ -23,7 +26,8 @@ Fetch = Callable[[Sequence[str]], Sequence[bytes | None]]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A row of the join: `index` is the candidate's place among the kept ones, `record` the snapshot's JSON."""
+    """A row of the join: `index` is the candidate's place among the kept ones of its part, `record` the part's snapshot
+    as JSON."""
 
     trace: str
     item: str
@@ -69,49 +73,54 @@ class Join:
         items: Sequence[str] = ("",),
         attempt: int = 1,
         excluded: bool = False,
+        part: int = 0,
+        parts: int = 1,
     ) -> list[Sample]:
-        """Take in a prediction; of several of one trace the earliest (time, attempt) counts, others are duplicates."""
-        pending = self._get(trace)
-        if pending is not None and pending.time is not None:
+        """Take in the prediction of one of so many parts; of several of one part the earliest (time, attempt) counts,
+        others are duplicates."""
+        pending = self._get(trace) or Pending()
+        known = pending.parts.get(part)
+        if known is not None:
             self.counters.add("duplicate")
-            earlier = (time, attempt) < (pending.time, pending.attempt)
-            if not earlier or pending.made or pending.closed or pending.excluded or excluded:
+            earlier = (time, attempt) < (known.time, known.attempt)
+            if not earlier or known.made or known.closed or known.excluded or excluded:
                 return []
-            pending.time, pending.attempt, pending.items, pending.record = time, attempt, tuple(items), record
         elif time + self.spec.attribution < self.watermark:
             self.counters.add("late")
             return []
         else:
-            pending = pending or Pending()
-            pending.time, pending.attempt, pending.items, pending.record = time, attempt, tuple(items), record
-            pending.excluded = excluded
             self.counters.add("predictions")
             self.counters.add("excluded" if excluded else "pending")
-        if excluded:
-            pending.record, pending.labels, pending.exposures = b"", {}, {}
+        one = Predicted(time, attempt, excluded, tuple(items), b"" if excluded else record)
+        changed = pending.take(part, parts, one)
+        for item in list(pending.exposures):
+            holder = pending.holder(item)
+            if holder is not None and (holder.excluded or holder.closed):
+                del pending.exposures[item]
         for item in list(pending.labels):
             self._settle(pending, item)
-        return self._touch(trace, pending)
+        return self._touch(trace, pending, changed)
 
     def label(self, trace: str, label: Label, item: str = "") -> list[Sample]:
         """Take in a label that is neither late nor a duplicate; without its prediction it waits for it."""
         pending = self._get(trace) or Pending()
-        if pending.excluded:
+        one = pending.holder(item)
+        if one is not None and one.excluded:
             return []
         pending.labels.setdefault(item, []).append(label)
-        if pending.time is not None:
-            self._settle(pending, item)
-        return self._touch(trace, pending)
+        self._settle(pending, item)
+        return self._touch(trace, pending, () if one is None else (one,))
 
     def expose(self, trace: str, time: int, item: str = "") -> list[Sample]:
         """Take in an exposure of a candidate: of those at most the attribution before its prediction, the earliest."""
         pending = self._get(trace) or Pending()
-        if pending.excluded or pending.closed:
+        one = pending.holder(item)
+        if one is not None and (one.excluded or one.closed):
             return []
         times = pending.exposures.setdefault(item, [])
         if time not in times:
             insort(times, time)
-        return self._touch(trace, pending)
+        return self._touch(trace, pending, () if one is None else (one,))
 
     def advance(self, watermark: int) -> list[Sample]:
         """Emit every row whose moment is below the watermark, close what is over, count what never came."""
@@ -121,7 +130,7 @@ class Join:
             _, trace = heapq.heappop(self._moments)
             pending = self._get(trace)
             if pending is not None:
-                emitted += self._touch(trace, pending)
+                emitted += self._touch(trace, pending, tuple(pending.parts.values()))
         return emitted
 
     def changes(self) -> list[tuple[str, bytes | None]]:
@@ -141,7 +150,7 @@ class Join:
         self.watermark = watermark
         for trace, packed in items:
             pending = Pending.unpack(packed)
-            moment = pending.next_moment(self.spec, pending.plan(self.spec))
+            moment = pending.next_moment(self.spec)
             if moment is not None:
                 self._moments.append((moment, trace))
         heapq.heapify(self._moments)
@@ -151,81 +160,90 @@ class Join:
             self.prefetch([trace])
         return self._traces[trace]
 
-    def _settle(self, pending: Pending, item: str) -> None:
-        """Drop the labels of an item that cannot belong to the prediction, counted."""
-        assert pending.time is not None
-        end = pending.time + self.spec.attribution
+    def _settle(self, pending: Pending, item: str, last: bool = False) -> None:
+        """Drop the labels of an item that cannot belong to the prediction that holds it, counted.
+
+        last: those too that an earlier part, which has not come, could still have held.
+        """
+        one = pending.holder(item)
+        if one is None:
+            return
+        end = one.time + self.spec.attribution
+        last = last or pending.complete or one.closed
         kept = []
-        for label in pending.labels[item]:
+        for label in () if one.excluded else pending.labels[item]:
             if label.time > end:
                 self.counters.add("late")
-            elif label.time < pending.time:
+            elif label.time < one.time and last:
                 self.counters.add("orphan")
             else:
                 kept.append(label)
-        if kept and not pending.closed:
+        if kept and not one.closed:
             pending.labels[item] = kept
         else:
             del pending.labels[item]
 
-    def _touch(self, trace: str, pending: Pending) -> list[Sample]:
-        """Emit what is due, move the trace to its next state, and remember its next moment."""
+    def _touch(self, trace: str, pending: Pending, changed: Sequence[Predicted]) -> list[Sample]:
+        """Emit what is due of some predictions, move the trace to its next state, and remember its next moment."""
         spec = self.spec
         self._traces[trace] = pending
         self._dirty[trace] = None
-        plan = pending.plan(spec)
-        emitted = [
-            Sample(trace, item, index, row, pending.record)
-            for index, item, row in pending.due(spec, self.watermark, plan)
-        ]
-        for sample in emitted:
-            pending.made[sample.item] = pending.made.get(sample.item, 0) + 1
-        self.counters.add("samples", len(emitted))
-        if pending.time is None:
-            self._expire(trace, pending)
-        elif pending.closed:
-            if pending.time + 2 * spec.attribution < self.watermark:
-                self._traces[trace] = None
-                return emitted
-        elif self._over(pending):
-            self._close(pending)
-        moment = pending.next_moment(spec, plan)
-        if moment is not None and self._traces[trace] is not None:
+        emitted: list[Sample] = []
+        moment: int | None = None
+        for one in changed:
+            if one.closed:
+                continue
+            plan = pending.plan(spec, one)
+            for index, item, row in one.due(spec, self.watermark, plan):
+                emitted.append(Sample(trace, item, index, row, one.record))
+                one.made[item] = one.made.get(item, 0) + 1
+            if self._over(pending, one):
+                self._close(pending, one)
+            else:
+                follows = one.next_moment(spec, plan)
+                moment = follows if moment is None else min(moment, follows)
+        if emitted:
+            self.counters.add("samples", len(emitted))
+        complete = pending.complete
+        if moment is None or not complete:
+            if not complete:
+                self.counters.add("orphan", pending.expire(self.watermark - spec.attribution))
+            if moment is None and pending.over(spec, self.watermark):
+                pending.forget()
+                if pending.empty:
+                    self._traces[trace] = None
+                    return emitted
+            rest = pending.rest_moment(spec)
+            moment = min((one for one in (moment, rest) if one is not None), default=None)
+        if moment is not None:
             heapq.heappush(self._moments, (moment, trace))
         return emitted
 
-    def _over(self, pending: Pending) -> bool:
-        assert pending.time is not None
-        if pending.time + self.spec.attribution < self.watermark:
+    def _over(self, pending: Pending, one: Predicted) -> bool:
+        if one.time + self.spec.attribution < self.watermark:
             return True
-        return self.spec.scheme == "once" and len(pending.made) == len(pending.items)
+        return self.spec.scheme == "once" and len(one.made) == len(pending.held(one))
 
-    def _close(self, pending: Pending) -> None:
-        """Nothing more can come of the trace: keep a stub, so that what follows is counted for what it is."""
-        assert pending.time is not None
-        end = pending.time + self.spec.attribution
-        if not pending.excluded:
+    def _close(self, pending: Pending, one: Predicted) -> None:
+        """Nothing more can come of a prediction: keep a stub, so that what follows is counted for what it is."""
+        end = one.time + self.spec.attribution
+        held = pending.held(one)
+        if not one.excluded:
             self.counters.add("pending", -1)
-            for item in pending.items:
-                if pending.made.get(item):
+            for item in held:
+                if one.made.get(item):
                     continue
-                shown = pending.exposed(self.spec, item)
+                shown = pending.exposed(self.spec, one, item)
                 exposed = not self.spec.exposed or (shown is not None and shown <= end)
                 self.counters.add("unlabelled" if exposed else "unexposed")
-        pending.closed = True
-        pending.record, pending.labels, pending.exposures, pending.made = b"", {}, {}, {}
-
-    def _expire(self, trace: str, pending: Pending) -> None:
-        """Count held labels whose prediction can no longer come."""
-        for item, labels in list(pending.labels.items()):
-            kept = [label for label in labels if label.time + self.spec.attribution >= self.watermark]
-            self.counters.add("orphan", len(labels) - len(kept))
-            if kept:
-                pending.labels[item] = kept
-            else:
-                del pending.labels[item]
-        oldest = self.watermark - self.spec.attribution
-        held = {item: [time for time in times if time >= oldest] for item, times in pending.exposures.items()}
-        pending.exposures = {item: times for item, times in held.items() if times}
-        if not pending.labels and not pending.exposures:
-            self._traces[trace] = None
+        if not pending.complete:
+            for item in pending.labels.keys() & held:
+                self._settle(pending, item, last=True)
+        one.closed = True
+        one.items, one.record, one.made = held, b"", {}
+        if pending.complete and pending.closed:
+            pending.labels, pending.exposures = {}, {}
+        else:
+            for item in held:
+                pending.labels.pop(item, None)
+                pending.exposures.pop(item, None)

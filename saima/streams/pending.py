@@ -1,106 +1,188 @@
-"""What the join keeps of one trace: its prediction until every row is out, its labels, and a stub afterwards."""
+"""What the join keeps of one trace: the predictions of its parts, and labels and exposures until their rows are out."""
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from saima.streams.schemes import JoinSpec, Label, Row, rows
+from saima.streams.predicted import Plan, Predicted
+from saima.streams.schemes import JoinSpec, Label, rows
 
 _LENGTH = struct.Struct("<I")
 _HEADER = json.JSONEncoder(separators=(",", ":"))
 
-Plan = Sequence[Sequence[Row]]
-"""Rows by place of the item."""
-
 
 @dataclass(slots=True)
 class Pending:
-    """One trace. `items` are the candidates that the journal kept ("" for a request that is its own one row);
-    `exposures` holds times, ascending; `made` counts the rows already emitted per item; `record` is the journal's JSON,
-    empty once nothing can follow.
+    """One trace. `parts` are its predictions by number, ascending, `of` how many there are to be (1: the candidates
+    were asked for in one request); `exposures` holds times, ascending.
     """
 
-    time: int | None = None
-    attempt: int = 0
-    excluded: bool = False
-    items: tuple[str, ...] = ("",)
-    record: bytes = b""
+    parts: dict[int, Predicted] = field(default_factory=dict)
+    of: int = 1
     labels: dict[str, list[Label]] = field(default_factory=dict)
     exposures: dict[str, list[int]] = field(default_factory=dict)
-    made: dict[str, int] = field(default_factory=dict)
-    closed: bool = False
+    _holders: dict[str, Predicted] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every part has come, so that nobody else can hold an item."""
+        return len(self.parts) >= self.of
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to keep."""
+        return not (self.parts or self.labels or self.exposures)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can come of any part that is here."""
+        return all(one.closed for one in self.parts.values())
+
+    def take(self, part: int, of: int, one: Predicted) -> Sequence[Predicted]:
+        """Put in a part's prediction; returns those whose items it changes, its own among them."""
+        known = self.parts.get(part)
+        self.of = max(self.of, of, part + 1)
+        self.parts[part] = one
+        if self.of == 1:
+            return (one,)
+        self.parts = dict(sorted(self.parts.items()))
+        if known is None and self._holders is not None and self._holders.keys().isdisjoint(one.items):
+            self._holders |= dict.fromkeys(one.items, one)
+            return (one,)
+        self._holders = None
+        return tuple(self.parts.values())
+
+    def forget(self) -> None:
+        """Drop the stubs; what waits for a part that has not come waits on."""
+        if self.complete:
+            self.labels, self.exposures = {}, {}
+        self.parts, self.of, self._holders = {}, 1, None
+
+    def holder(self, item: str) -> Predicted | None:
+        """The prediction to which labels and exposures of an item belong; None where none that came has the item.
+
+        Of several with one item the earliest (time, attempt, part) holds it, as none that comes within the lateness
+        can have made rows before; what has made rows, or is over, keeps what it held.
+        """
+        return self.parts.get(0) if self.of == 1 else self._by_item().get(item)
+
+    def held(self, one: Predicted) -> tuple[str, ...]:
+        """Items of a prediction that no other part holds."""
+        if self.of == 1:
+            return one.items
+        held = self._by_item()
+        return tuple(item for item in one.items if held[item] is one)
+
+    def exposed(self, spec: JoinSpec, one: Predicted, item: str) -> int | None:
+        """The earliest exposure of an item that the prediction can have led to: at most the attribution before it."""
+        since = one.time - spec.attribution
+        return next((time for time in self.exposures.get(item, ()) if time >= since), None)
+
+    def plan(self, spec: JoinSpec, one: Predicted) -> Plan:
+        """The rows of each item that a prediction holds, emitted ones too; none of one that makes none."""
+        if one.excluded or one.closed:
+            return ()
+        held = None if self.of == 1 else self._by_item()
+        return [
+            rows(spec, one.time, self.labels.get(item, ()), self.exposed(spec, one, item) if spec.exposed else None)
+            if held is None or held[item] is one
+            else ()
+            for item in one.items
+        ]
+
+    def next_moment(self, spec: JoinSpec) -> int | None:
+        """The watermark must pass this time for anything to happen to the trace; None: nothing will."""
+        moments = [one.next_moment(spec, self.plan(spec, one)) for one in self.parts.values() if not one.closed]
+        rest = self.rest_moment(spec)
+        return min(moments if rest is None else [*moments, rest], default=None)
+
+    def rest_moment(self, spec: JoinSpec) -> int | None:
+        """The same for what is no open prediction: the last stub, and labels and exposures that wait for a part."""
+        moments = []
+        if not self.complete:
+            waiting = [label.time for item in self.waiting(self.labels) for label in self.labels[item]]
+            waiting += [time for item in self.waiting(self.exposures) for time in self.exposures[item]]
+            moments += [min(waiting) + spec.attribution] if waiting else []
+        stubs = [one.time for one in self.parts.values() if one.closed]
+        if stubs and len(stubs) == len(self.parts):
+            moments.append(max(stubs) + 2 * spec.attribution)
+        return min(moments, default=None)
+
+    def over(self, spec: JoinSpec, watermark: int) -> bool:
+        """Whether no stub is of use any more: what comes later is counted as something without prediction."""
+        return all(one.closed and one.time + 2 * spec.attribution < watermark for one in self.parts.values())
+
+    def expire(self, oldest: int) -> int:
+        """Drop labels and exposures from before `oldest` that wait for a part; returns how many labels."""
+        dropped = 0
+        for item in self.waiting(self.labels):
+            kept = [label for label in self.labels[item] if label.time >= oldest]
+            dropped += len(self.labels[item]) - len(kept)
+            self.labels[item] = kept
+            if not kept:
+                del self.labels[item]
+        for item in self.waiting(self.exposures):
+            self.exposures[item] = [time for time in self.exposures[item] if time >= oldest]
+            if not self.exposures[item]:
+                del self.exposures[item]
+        return dropped
+
+    def waiting(self, by_item: Mapping[str, object]) -> list[str]:
+        """Items that nobody holds yet."""
+        return [item for item in by_item if self.holder(item) is None]
 
     def pack(self) -> bytes:
-        """Bytes: length of the header, header as JSON, record."""
-        header = {
-            "t": self.time,
-            "a": self.attempt,
-            "x": self.excluded,
-            "i": self.items,
-            "l": dict(sorted(self.labels.items())),
-            "e": dict(sorted(self.exposures.items())),
-            "m": dict(sorted(self.made.items())),
-            "c": self.closed,
-        }
+        """Bytes: length of the header, header as JSON, records of the parts."""
+        labels, exposures = dict(sorted(self.labels.items())), dict(sorted(self.exposures.items()))
+        if self.of == 1:
+            one = self.parts.get(0)
+            header = {
+                "t": one.time if one else None,
+                "a": one.attempt if one else 0,
+                "x": bool(one and one.excluded),
+                "i": one.items if one else ("",),
+                "l": labels,
+                "e": exposures,
+                "m": dict(sorted(one.made.items())) if one else {},
+                "c": bool(one and one.closed),
+            }
+        else:
+            parts = [
+                [part, one.time, one.attempt, one.excluded, one.items, dict(sorted(one.made.items())), one.closed,
+                 len(one.record)]
+                for part, one in self.parts.items()
+            ]  # fmt: skip
+            header = {"n": self.of, "p": parts, "l": labels, "e": exposures}
         text = _HEADER.encode(header).encode()
-        return _LENGTH.pack(len(text)) + text + self.record
+        return b"".join([_LENGTH.pack(len(text)), text, *(one.record for one in self.parts.values())])
 
     @classmethod
     def unpack(cls, packed: bytes) -> Pending:
         """The inverse of `pack`."""
         (length,) = _LENGTH.unpack_from(packed)
-        header = json.loads(packed[4 : 4 + length])
-        return cls(
-            header["t"],
-            header["a"],
-            header["x"],
-            tuple(header["i"]),
-            packed[4 + length :],
-            {item: [Label(*label) for label in labels] for item, labels in header["l"].items()},
-            header["e"],
-            header["m"],
-            header["c"],
-        )
+        end = 4 + length
+        header = json.loads(packed[4:end])
+        labels = {item: [Label(*label) for label in labels] for item, labels in header["l"].items()}
+        made = cls({}, header.get("n", 1), labels, header["e"])
+        if "p" in header:
+            for part, time, attempt, excluded, items, emitted, closed, size in header["p"]:
+                record = packed[end : end + size]
+                made.parts[part] = Predicted(time, attempt, excluded, tuple(items), record, emitted, closed)
+                end += size
+        elif header["t"] is not None:
+            items, record = tuple(header["i"]), packed[end:]
+            time, attempt, excluded = header["t"], header["a"], header["x"]
+            made.parts[0] = Predicted(time, attempt, excluded, items, record, header["m"], header["c"])
+        return made
 
-    def exposed(self, spec: JoinSpec, item: str) -> int | None:
-        """The earliest exposure of an item that the prediction can have led to: at most the attribution before it."""
-        assert self.time is not None
-        since = self.time - spec.attribution
-        return next((time for time in self.exposures.get(item, ()) if time >= since), None)
-
-    def plan(self, spec: JoinSpec) -> Plan:
-        """The rows of each item, emitted ones too; none of a prediction that makes none or has not come."""
-        if self.time is None or self.excluded or self.closed:
-            return ()
-        return [rows(spec, self.time, self.labels.get(item, ()), self._shown(spec, item)) for item in self.items]
-
-    def due(self, spec: JoinSpec, watermark: int, plan: Plan) -> list[tuple[int, str, Row]]:
-        """Rows of the plan not yet emitted whose moment is below the watermark, as (place in items, item, row)."""
-        found = []
-        for index, of_item in enumerate(plan):
-            if of_item:
-                item = self.items[index]
-                for row in of_item[self.made.get(item, 0) :]:
-                    if row.moment < watermark or spec.immediate:
-                        found.append((index, item, row))
-        return found
-
-    def next_moment(self, spec: JoinSpec, plan: Plan) -> int | None:
-        """The watermark must pass this time for anything to happen to the trace; None: nothing will."""
-        if self.time is None:
-            times = [label.time for labels in self.labels.values() for label in labels]
-            times += [time for times in self.exposures.values() for time in times]
-            return min(times) + spec.attribution if times else None
-        end = self.time + spec.attribution
-        if self.closed:
-            return end + spec.attribution
-        for item, of_item in zip(self.items, plan, strict=False):
-            for row in of_item[self.made.get(item, 0) :]:
-                end = min(end, row.moment)
-        return end
-
-    def _shown(self, spec: JoinSpec, item: str) -> int | None:
-        return self.exposed(spec, item) if spec.exposed else None
+    def _by_item(self) -> dict[str, Predicted]:
+        """Holders by item: the best comes last and stays."""
+        if self._holders is None:
+            order = sorted(self.parts.items(), key=lambda of: (not of[1].closed, of[1].time, of[1].attempt, of[0]))
+            self._holders = {item: one for _, one in reversed(order) for item in one.items}
+            for _, one in order:
+                self._holders |= dict.fromkeys(one.made, one)
+        return self._holders

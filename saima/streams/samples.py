@@ -23,7 +23,7 @@ Change = tuple[str, str, bytes | None]
 
 
 class Prediction(NamedTuple):
-    """A journal record, as the join sees it."""
+    """A journal record, as the join sees it: one of the `parts` requests that asked for the candidates of a trace."""
 
     offset: int
     appended: int
@@ -33,6 +33,8 @@ class Prediction(NamedTuple):
     excluded: bool
     items: tuple[str, ...]
     record: bytes
+    part: int = 0
+    parts: int = 1
 
 
 class Happening(NamedTuple):
@@ -177,7 +179,9 @@ class SampleJoin:
         _, self._journal = self._journal.see(row.time)
         if not self._owns(row.trace):
             return []
-        return self._join.predict(row.trace, row.time, row.record, row.items, row.attempt, row.excluded)
+        return self._join.predict(
+            row.trace, row.time, row.record, row.items, row.attempt, row.excluded, row.part, row.parts
+        )
 
     def _happen(self, row: Happening) -> list[Sample]:
         tardy, self._outcomes = self._outcomes.see(row.time)

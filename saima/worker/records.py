@@ -51,8 +51,12 @@ class RecordReader:
             if any(value is not None and type(value) not in (float, int) for value in values):
                 raise ValueError(f"{name} holds something that is no number")
         items: tuple[str, ...] = ("",)
+        part, parts = _part(document)
         if self._by_item:
             items = tuple(str(document["items"][index]["item_id"]) for index in kept)
+        else:
+            # An outcome of the trace as a whole belongs to one prediction, whatever part that is of.
+            part, parts = 0, 1
         seen = Prediction(
             offset,
             appended,
@@ -62,6 +66,8 @@ class RecordReader:
             bool(document.get("degraded") or document.get("shadow") or document.get("override")),
             items,
             text.encode(),
+            part,
+            parts,
         )
         return seen, document
 
@@ -79,3 +85,11 @@ class RecordReader:
             for value in values:
                 if value is not None and dtype.name != "map" and not fits(value, dtype):
                     raise ValueError(f"feature '{name}' has the value {value!r}, which is no {dtype}")
+
+
+def _part(document: dict[str, Any]) -> tuple[int, int]:
+    """Which of how many requests for the candidates of one trace a record is of; 0 of 1 where it does not say."""
+    part, parts = document.get("part", 0), document.get("parts", 1)
+    if type(part) is not int or type(parts) is not int or not 0 <= part < parts:
+        raise ValueError(f"part {part!r} of {parts!r} is no part: a number from 0, below the number of parts")
+    return part, parts

@@ -108,8 +108,12 @@ class Client:
     def _in_parts(
         self, call: _Call, body: dict[str, Any], items: Sequence[Mapping[str, Any]], most: int
     ) -> dict[str, Any]:
-        """Ask for sub-batches at once; where a swap came between, those of the older version are asked for again."""
-        bodies = [{**body, "items": part} for part in parts.split(items, most)]
+        """Ask for sub-batches at once; where a swap came between, those of the older version are asked for again.
+
+        Each says which part it is of how many, so that outcomes find the prediction of their candidate.
+        """
+        divided = parts.split(items, most)
+        bodies = [{**body, "items": each, "part": number, "parts": len(divided)} for number, each in enumerate(divided)]
         answers = _all([self._parts.submit(call.run, each) for each in bodies])
         while not parts.agree(answers):
             newest = max(answers, key=lambda answer: answer["epoch"])

@@ -146,6 +146,7 @@ def test_arrow_and_json_answer_alike(web: httpx.Client, count: int, batch: int |
         (stream(table(items(3), ENVELOPE).replace_schema_metadata({})), 400, None),
         (stream(table(items(3), ENVELOPE).replace_schema_metadata({arrow.REQUEST: b"{"})), 400, None),
         (stream(table(items(3), {**ENVELOPE, "items": []})), 422, "/items"),
+        (stream(table(items(3), {**ENVELOPE, "part": 2, "parts": 2})), 422, "/part"),
         (stream(table(items(51), ENVELOPE)), 422, "/items"),
         (stream(table([], ENVELOPE)), 422, "/items"),
         (stream(table(items(3), ENVELOPE).drop_columns(["stock"])), 422, "/items/0/stock"),

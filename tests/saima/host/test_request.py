@@ -29,6 +29,12 @@ def check(document: Any) -> None:
     Checker(DECLARED).check(envelope(document))
 
 
+def test_a_request_is_the_only_part_unless_it_says_otherwise() -> None:
+    assert (envelope(body()).part, envelope(body()).parts) == (0, 1)
+    ask = envelope(body(part=3, parts=4))
+    assert (ask.part, ask.parts) == (3, 4)
+
+
 def test_a_good_request_passes_and_null_is_unknown() -> None:
     check(body())
     check(body(request=dict.fromkeys(FIELDS)))
@@ -44,6 +50,17 @@ def test_a_good_request_passes_and_null_is_unknown() -> None:
         (body(nonsense=1), "/nonsense"),
         (body(attempt=0), "/attempt"),
         (body(attempt=True), "/attempt"),
+        (body(part=-1), "/part"),
+        (body(part=1), "/part"),
+        (body(part=4, parts=4), "/part"),
+        (body(part=False, parts=2), "/part"),
+        (body(part=0.0, parts=2), "/part"),
+        (body(part="1", parts=2), "/part"),
+        (body(part=None, parts=2), "/part"),
+        (body(parts=0), "/parts"),
+        (body(parts=True), "/parts"),
+        (body(parts=10**400), "/parts"),
+        (body(part=0, parts=10_001), "/parts"),
         (body(time=-1), "/time"),
         (body(time="now"), "/time"),
         (body(trace="x" * 300), "/trace"),

@@ -72,6 +72,9 @@ def test_sub_batches_are_one_trace_of_disjoint_items_and_numbered_attempts(works
     records = works.journal()
     assert {record["trace"] for record in records} == {"t"}
     assert sorted(record["attempt"] for record in records) == list(range(1, 7))
+    assert [(record["part"], record["parts"]) for record in sorted(records, key=lambda record: record["part"])] == [
+        (part, 6) for part in range(6)
+    ]
     asked = [item["item_id"] for record in records for item in record["items"]]
     assert sorted(asked) == sorted(item["item_id"] for item in ITEMS)
 
