@@ -127,8 +127,6 @@ class LiveChannel(Channel):
             given.get("user"),
             given.get("items"),
             self._time,
-            part=self._ask.part,
-            parts=self._ask.parts,
         )
         entry: Entry = {"call": algorithm, "batch": digest, "answer": None}
         self.entries.append(entry)

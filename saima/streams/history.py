@@ -20,9 +20,10 @@ def sample_rows(
 ) -> pl.LazyFrame:
     """Rows of all predictions, in their order, then by moment.
 
-    predictions: trace, item, time; labels: trace, item, time, seq, value; exposures: trace, item, time (used where only
-    exposed candidates make rows). Times are int64 ms UTC; rows with moment >= `end` are left out. Returns trace, item,
-    label (float64), label_time (that of the label that made the row, else the row's moment) and role.
+    predictions: trace, item, time (of the part that holds the item); labels: trace, item, time, seq, value; exposures:
+    trace, item, time (used where only exposed candidates make rows). Times are int64 ms UTC; rows with moment >= `end`
+    are left out. Returns trace, item, label (float64), label_time (that of the label that made the row, else the row's
+    moment) and role.
     """
     over = pl.col("time") + spec.attribution
     found = predictions.select(*KEY, "time").with_row_index("place")
