@@ -6,6 +6,7 @@ import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from saima.streams.predicted import Plan, Predicted
 from saima.streams.schemes import JoinSpec, Label, rows
@@ -137,6 +138,7 @@ class Pending:
     def pack(self) -> bytes:
         """Bytes: length of the header, header as JSON, records of the parts."""
         labels, exposures = dict(sorted(self.labels.items())), dict(sorted(self.exposures.items()))
+        header: dict[str, Any]
         if self.of == 1:
             one = self.parts.get(0)
             header = {
