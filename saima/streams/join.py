@@ -189,7 +189,7 @@ class Join:
         self._traces[trace] = pending
         self._dirty[trace] = None
         emitted: list[Sample] = []
-        moment: int | None = None
+        moment = None
         for one in changed:
             if one.closed:
                 continue
@@ -208,13 +208,15 @@ class Join:
         if moment is None or not complete:
             if not complete:
                 self.counters.add("orphan", pending.expire(self.watermark - spec.attribution))
-            if moment is None and pending.over(spec, self.watermark):
+            stub = pending.over(spec) if moment is None else None
+            if stub is not None and stub < self.watermark:
                 pending.forget()
-                if pending.empty:
-                    self._traces[trace] = None
-                    return emitted
-            rest = pending.rest_moment(spec)
-            moment = min((one for one in (moment, rest) if one is not None), default=None)
+                stub, complete = None, False
+            if pending.empty:
+                self._traces[trace] = None
+                return emitted
+            waits = None if complete else pending.waits(spec)
+            moment = min([one for one in (moment, stub, waits) if one is not None], default=None)
         if moment is not None:
             heapq.heappush(self._moments, (moment, trace))
         return emitted

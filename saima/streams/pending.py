@@ -97,24 +97,26 @@ class Pending:
     def next_moment(self, spec: JoinSpec) -> int | None:
         """The watermark must pass this time for anything to happen to the trace; None: nothing will."""
         moments = [one.next_moment(spec, self.plan(spec, one)) for one in self.parts.values() if not one.closed]
-        rest = self.rest_moment(spec)
-        return min(moments if rest is None else [*moments, rest], default=None)
-
-    def rest_moment(self, spec: JoinSpec) -> int | None:
-        """The same for what is no open prediction: the last stub, and labels and exposures that wait for a part."""
-        moments = []
-        if not self.complete:
-            waiting = [label.time for item in self.waiting(self.labels) for label in self.labels[item]]
-            waiting += [time for item in self.waiting(self.exposures) for time in self.exposures[item]]
-            moments += [min(waiting) + spec.attribution] if waiting else []
-        stubs = [one.time for one in self.parts.values() if one.closed]
-        if stubs and len(stubs) == len(self.parts):
-            moments.append(max(stubs) + 2 * spec.attribution)
+        moments += [one for one in (self.over(spec), self.waits(spec)) if one is not None]
         return min(moments, default=None)
 
-    def over(self, spec: JoinSpec, watermark: int) -> bool:
-        """Whether no stub is of use any more: what comes later is counted as something without prediction."""
-        return all(one.closed and one.time + 2 * spec.attribution < watermark for one in self.parts.values())
+    def over(self, spec: JoinSpec) -> int | None:
+        """When the last stub is of no use any more, since what comes later is one without prediction; None: not yet."""
+        newest = None
+        for one in self.parts.values():
+            if not one.closed:
+                return None
+            if newest is None or one.time > newest:
+                newest = one.time
+        return None if newest is None else newest + 2 * spec.attribution
+
+    def waits(self, spec: JoinSpec) -> int | None:
+        """When the first label or exposure that waits for a part has waited too long; None: nothing waits."""
+        if self.complete:
+            return None
+        times = [label.time for item in self.waiting(self.labels) for label in self.labels[item]]
+        times += [time for item in self.waiting(self.exposures) for time in self.exposures[item]]
+        return min(times) + spec.attribution if times else None
 
     def expire(self, oldest: int) -> int:
         """Drop labels and exposures from before `oldest` that wait for a part; returns how many labels."""
