@@ -26,8 +26,7 @@ Fetch = Callable[[Sequence[str]], Sequence[bytes | None]]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A row of the join: `index` is the candidate's place among the kept ones of its part, `record` the part's snapshot
-    as JSON."""
+    """A row of the join: `index` is the candidate's place among its part's kept ones, `record` the part's JSON."""
 
     trace: str
     item: str
