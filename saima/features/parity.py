@@ -197,8 +197,8 @@ def logged_versions(algorithm: Declared, records: Sequence[Mapping[str, Any]]) -
             held = record["rows"].get(need.name)
             if held is None:
                 raise SaimaError(f"journal: trace '{record.get('trace')}' logs no versions of table '{need.name}'")
-            kept = record["kept"] if algorithm.declaration.request.items is not None else [0]
-            versions += [held[index if need.per_item else 0] for index in kept]
+            kept = len(record["kept"]) if algorithm.declaration.request.items is not None else 1
+            versions += held if len(held) == kept else held * kept
     return found
 
 

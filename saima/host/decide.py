@@ -180,8 +180,8 @@ def record_of(
 ) -> dict[str, Any]:
     """The journal record without features and scores, and without the body where that is at hand as bytes.
 
-    answered: the wall clock in ms. channel: what pre- and postprocessing read and were answered. The drainer adds boot
-    and number.
+    answered: the wall clock in ms. channel: what pre- and postprocessing read and were answered. Of a table that is
+    read for candidates the versions are those of the kept ones, in their order. The drainer adds boot and number.
     """
     main = routed.main
     record: dict[str, Any] = {
@@ -203,7 +203,7 @@ def record_of(
         "answered": answered,
         "position": {str(partition): offset for partition, offset in result.position.items()},
         **({"positions": list(result.positions)} if result.positions else {}),
-        "rows": result.rows,
+        "rows": {table: _of_kept(versions, kept.items) for table, versions in result.rows.items()},
         "kept": kept.items,
         "weights": kept.weights,
         "whole": kept.whole,
@@ -220,6 +220,10 @@ def record_of(
     if not ask.raw:
         record |= {"request": ask.request, "user": ask.user, "items": ask.items or []}
     return record
+
+
+def _of_kept(versions: Sequence[Any], kept: Sequence[int]) -> Sequence[Any]:
+    return versions if len(versions) == 1 else [versions[place] for place in kept]
 
 
 def fallback(score: np.ndarray, kind: str) -> Result:
