@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import special, stats
+from scipy import stats
 
 from ab.estimates import NoResult
+from saima.routing.evidence import of_ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,7 @@ def srm_sequential(
     kept = _kept(counts, weights)
     if not isinstance(kept, tuple):
         return kept
-    counts, shares = kept
-    prior = [concentration * share for share in shares]
-    odds = (
-        _log_beta([a + count for a, count in zip(prior, counts, strict=True)])
-        - _log_beta(prior)
-        - sum(count * math.log(share) for count, share in zip(counts, shares, strict=True))
-    )
+    odds = of_ratio(*kept, concentration)
     return RatioCheck(min(1.0, math.exp(-odds)) if odds > 0 else 1.0, odds)
 
 
@@ -72,7 +67,3 @@ def _kept(counts: Sequence[int], weights: Sequence[float]) -> tuple[list[int], l
         return NoResult("no unit has been seen")
     total = sum(weight for _, weight in arms)
     return [count for count, _ in arms], [weight / total for _, weight in arms]
-
-
-def _log_beta(alphas: Sequence[float]) -> float:
-    return float(sum(special.gammaln(a) for a in alphas) - special.gammaln(sum(alphas)))

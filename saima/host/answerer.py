@@ -86,7 +86,7 @@ class Answerer:
                 raise RequestError("the deployment does not let a caller set the time; leave it out", "/time")
             limit = seconds if seconds is not None else route.state.lane.deadline_ms / 1000
             lane = self.lanes[ask.algorithm]
-            return lane, lane.submit(lambda ticket: self._answer(ask, ticket), limit)
+            return lane, self._enter(lane, lambda ticket: self._answer(ask, ticket), limit)
         except Full:
             self._meter.count("rejected")
             raise
@@ -108,14 +108,28 @@ class Answerer:
 
     def give_up(self, lane: Lane, ticket: Ticket) -> None:
         """Raise Expired for a ticket whose deadline has passed, unless its answer is about to arrive."""
+        holder = ticket.version or lane.holder
         if lane.give_up(ticket):
             self._meter.count("expired")
+            if holder is not None:
+                self._meter.turned_away(*holder)
             raise Expired(f"'{lane.name}' did not answer before the deadline; {lane.waiting} requests wait")
+
+    def _enter(self, lane: Lane, body: Callable[[Ticket], Any], seconds: float) -> Ticket:
+        """A place in the lane; one that it refuses is charged to the version that holds the lane."""
+        try:
+            return lane.submit(body, seconds)
+        except Full:
+            holder = lane.holder
+            if holder is not None:
+                self._meter.turned_away(*holder)
+            raise
 
     def _answer(self, ask: Ask, ticket: Ticket) -> dict[str, Any] | None:
         started = perf_counter()
         time_ = ask.time if ask.time is not None else self._clock()
         route, routed, slot, degraded = self._choose(ask)
+        ticket.version = slot.key
         made: decide.Made | None = None
         try:
             slot.loaded.checker.check(ask)
@@ -150,18 +164,22 @@ class Answerer:
         seconds = left(time.monotonic(), MAX_SECONDS)
 
         def body(ticket: Ticket) -> dict[str, Any] | None:
-            answer = self._called(ask, callers)
+            answer = self._called(ask, callers, ticket=ticket)
             return answer if ticket.commit() else None
 
-        return _Waiting(self, lane, lane.submit(body, seconds))
+        return _Waiting(self, lane, self._enter(lane, body, seconds))
 
     def _send_now(self, ask: Ask, callers: tuple[str, ...]) -> Call:
         """The same on the calling thread: a shadow takes no place in a lane from a request that somebody waits for."""
         return Answered(self._called(ask, callers, self._send_now))
 
-    def _called(self, ask: Ask, callers: tuple[str, ...], send: Send | None = None) -> dict[str, Any]:
+    def _called(
+        self, ask: Ask, callers: tuple[str, ...], send: Send | None = None, ticket: Ticket | None = None
+    ) -> dict[str, Any]:
         """The answer for another algorithm: it is part of that one's record, and has none of its own."""
         route, routed, slot, degraded = self._choose(ask)
+        if ticket is not None:
+            ticket.version = slot.key
         made: decide.Made | None = None
         try:
             slot.loaded.checker.check(ask)

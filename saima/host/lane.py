@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -27,12 +28,21 @@ class Expired(RequestError):
         super().__init__(message, status=504)
 
 
+Version = tuple[str, str, int]
+"""Algorithm, lineage and publication."""
+
+
 class Ticket:
-    """One request in a lane. It is answered or expired, never both: whoever settles it first wins."""
+    """One request in a lane. It is answered or expired, never both: whoever settles it first wins.
+
+    version: which one works on it, as soon as that is known.
+    """
 
     def __init__(self, body: Callable[[Ticket], Any], deadline: float) -> None:
         self.body = body
         self.deadline = deadline
+        self.version: Version | None = None
+        self.begun = math.inf
         self.future: Future[Any] = Future()
         self._state: Literal["waiting", "running", "answered", "expired"] = "waiting"
         self._lock = threading.Lock()
@@ -42,6 +52,7 @@ class Ticket:
         with self._lock:
             if self._state == "waiting" and now < self.deadline:
                 self._state = "running"
+                self.begun = now
                 return True
             return False
 
@@ -78,7 +89,7 @@ class Lane:
         self._clock = clock
         self._queue: queue.Queue[Ticket | None] = queue.Queue()
         self._mean = 0.0
-        self._busy = 0
+        self._running: dict[int, Ticket] = {}
         self._closed = False
         self._threads: list[threading.Thread] = []
         self.resize(threads, size)
@@ -98,6 +109,12 @@ class Lane:
     def waiting(self) -> int:
         """Requests in the queue."""
         return self._queue.qsize()
+
+    @property
+    def holder(self) -> Version | None:
+        """The version that has been at work for the longest time; None while none is, and once the lane is closed."""
+        held = [ticket for ticket in list(self._running.values()) if ticket.version is not None]
+        return None if self._closed or not held else min(held, key=lambda ticket: ticket.begun).version
 
     def submit(self, body: Callable[[Ticket], Any], seconds: float) -> Ticket:
         """Queue a body that must end within `seconds`; it is called with its ticket, in a thread of the lane.
@@ -135,10 +152,13 @@ class Lane:
             started = self._clock()
             if not ticket.begin(started):
                 continue
+            self._running[threading.get_ident()] = ticket
             DEADLINE.set(ticket.deadline)
             try:
                 ticket.future.set_result(ticket.body(ticket))
             except Exception as error:  # noqa: BLE001 - the caller gets whatever the body raised
                 ticket.commit()
                 ticket.future.set_exception(error)
+            finally:
+                del self._running[threading.get_ident()]
             self._mean += 0.1 * (self._clock() - started - self._mean)

@@ -22,6 +22,7 @@ class Meter:
         self._versions: Counter[tuple[str, str, int]] = Counter()
         self._spent: dict[tuple[str, str, int], float] = {}
         self._erred: Counter[tuple[str, str, int]] = Counter()
+        self._turned: Counter[tuple[str, str, int]] = Counter()
         self._lacking: Counter[tuple[str, str, int]] = Counter()
         self._took: dict[tuple[str, str, int], list[int]] = {}
         self._degraded: Counter[tuple[str, str]] = Counter()
@@ -57,6 +58,11 @@ class Meter:
             self._counts["errors"] += 1
             self._erred[algorithm, lineage, publication] += 1
 
+    def turned_away(self, algorithm: str, lineage: str, publication: int) -> None:
+        """Count a request that was refused, or that expired, because of a version: it held the lane."""
+        with self._lock:
+            self._turned[algorithm, lineage, publication] += 1
+
     def answered(
         self, algorithm: str, lineage: str, publication: int, seconds: Mapping[str, float], degraded: bool = False
     ) -> None:
@@ -83,7 +89,9 @@ class Meter:
             return {
                 "counts": dict(self._counts),
                 "bounds": list(BOUNDS),
-                "traffic": [self._traffic(version) for version in sorted({*self._versions, *self._erred})],
+                "traffic": [
+                    self._traffic(version) for version in sorted({*self._versions, *self._erred, *self._turned})
+                ],
                 "degraded": [
                     {"algorithm": a, "reason": reason, "answers": n}
                     for (a, reason), n in sorted(self._degraded.items())
@@ -109,6 +117,7 @@ class Meter:
             "answers": self._versions[version],
             "seconds": self._spent.get(version, 0.0),
             "errors": self._erred[version],
+            "rejected": self._turned[version],
             "degraded": self._lacking[version],
             "buckets": list(self._took.get(version, [])),
         }

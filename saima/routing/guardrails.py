@@ -1,10 +1,4 @@
-"""When a routed version must go back: one-sided, always-valid tests of what the hosts count. Pure functions.
-
-Each rail bounds a share (errors of attempts, degraded answers, slow answers). The evidence against "at most the bound"
-is a mixture of likelihood ratios against larger shares: a supermartingale while the share is at most the bound, so
-however often anybody looks, it exceeds 1 / alpha with probability alpha at most (Ville). Source: Ramdas, Gruenwald,
-Vovk, Shafer (2023), Game-Theoretic Statistics and Safe Anytime-Valid Inference, section 3.
-"""
+"""When a routed version must go back, and an experiment must end: one-sided, always-valid tests. Pure functions."""
 
 from __future__ import annotations
 
@@ -15,32 +9,28 @@ from typing import Any
 
 from saima.features.durations import milliseconds
 from saima.routing.deployment import AlgorithmState, Deployment, Transition, rollback
-from saima.routing.layout import Guardrails
+from saima.routing.evidence import Counted, of_ratio
+from saima.routing.experiments import Experiment
+from saima.routing.rails import Guardrails
+from saima.routing.running import stop
+from saima.routing.watch import Found, Watch, found, of_counts
 
 MARK = "guardrail"
 """Kind of the registry's marks that are the evidence of breaches."""
 
-_FACTORS = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)
-"""How much larger than the bound the shares are that the evidence is against."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """How many of how many."""
-
-    bad: int
-    of: int
+Version = tuple[str, str, int]
+"""Algorithm, lineage and publication."""
 
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A rail that a routed version has broken; evidence: the likelihood ratio's natural logarithm."""
+    """A rail that a routed version has broken; evidence: natural logarithm. bad: how many, or a sum of errors."""
 
     algorithm: str
     lineage: str
     publication: int
     rail: str
-    bad: int
+    bad: float
     of: int
     bound: float
     evidence: float
@@ -49,39 +39,54 @@ class Breach:
     def reason(self) -> str:
         """In words."""
         share = self.bad / self.of
+        if self.rail == "calibration":
+            return (
+                f"guardrail calibration: label less score is {share:+.4g} on average of {self.of:,} matured decisions, "
+                f"from {-self.bound:g} to {self.bound:g} is allowed"
+            )
         return f"guardrail {self.rail}: {self.bad:,} of {self.of:,} ({share:.2%}), at most {self.bound:.2%} allowed"
 
 
-def evidence(counted: Counted, bound: float) -> float:
-    """Logarithm of the evidence that the share is above `bound` (0 < bound < 1); 0 of nothing.
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """An experiment whose arms' sizes do not fit its weights: units by arm, against the shares; evidence as above."""
 
-    >>> evidence(Counted(1, 100), 0.01) < 0 < evidence(Counted(30, 100), 0.01)
-    True
+    algorithm: str
+    experiment: str
+    counts: Mapping[str, int]
+    shares: Mapping[str, float]
+    evidence: float
+
+    @property
+    def reason(self) -> str:
+        """In words."""
+        total = sum(self.counts.values())
+        sizes = ", ".join(
+            f"{arm} {count:,} ({count / total:.2%}, designed {self.shares[arm]:.2%})"
+            for arm, count in self.counts.items()
+        )
+        return f"guardrail srm: the arms' sizes do not fit the design: {sizes}"
+
+
+def counts(statuses: Iterable[Mapping[str, Any]], version: Version, slow_ms: int) -> dict[str, Counted]:
+    """What all hosts together have counted of a version, by rail.
+
+    An attempt is an answer or an error; what is rejected is of the attempts and of itself. An answer is slow where it
+    took longer than the histogram's bound at, or next above, `slow_ms`.
     """
-    shares = [share for factor in _FACTORS if (share := bound * factor) < 1] or [(1 + bound) / 2]
-    good = counted.of - counted.bad
-    ratios = [counted.bad * math.log(share / bound) + good * math.log((1 - share) / (1 - bound)) for share in shares]
-    most = max(ratios)
-    return most + math.log(sum(math.exp(ratio - most) for ratio in ratios) / len(ratios))
-
-
-def counts(statuses: Iterable[Mapping[str, Any]], version: tuple[str, str, int], slow_ms: int) -> dict[str, Counted]:
-    """What all hosts together have counted of a version (algorithm, lineage, publication), by rail.
-
-    An attempt is an answer or an error; an answer is slow where it took longer than the histogram's bound at, or next
-    above, `slow_ms`.
-    """
-    answers = errors = degraded = slow = 0
+    answers = errors = rejected = degraded = slow = 0
     for status in statuses:
         bounds = status.get("bounds", ())
         for row in status.get("traffic", ()):
             if (row["algorithm"], row["lineage"], row["publication"]) == version:
                 answers += row["answers"]
                 errors += row.get("errors", 0)
+                rejected += row.get("rejected", 0)
                 degraded += row.get("degraded", 0)
                 slow += _slower(row.get("buckets", ()), bounds, slow_ms)
     return {
         "errors": Counted(errors, answers + errors),
+        "rejected": Counted(rejected, answers + errors + rejected),
         "degraded": Counted(degraded, answers),
         "slow": Counted(slow, answers),
     }
@@ -92,35 +97,64 @@ def breaches(
     statuses: Sequence[Mapping[str, Any]],
     marks: Sequence[Mapping[str, Any]],
     now: int,
+    watches: Mapping[tuple[str, str], Watch] | None = None,
 ) -> list[Breach]:
     """The first broken rail of every routed version; a lineage that is held, or cools down after a breach, has none.
 
-    statuses: of the hosts; marks: of the kind `guardrail`, in order; now: ms UTC.
+    The versions of an algorithm share its lane: of them only the one with the most evidence is blamed for what the
+    lane rejects, and after that nobody until it has cooled down.
+    statuses: of the hosts; marks: of the kind `guardrail`, in order; now: ms UTC; watches: by algorithm and lineage.
     """
-    found = []
+    broken = []
     for algorithm, state in deployment.algorithms.items():
         rails = state.layout.guardrails
         cooling = now - milliseconds(rails.cool_down)
-        last = {mark["lineage"]: int(mark["at"]) for mark in marks if mark["algorithm"] == algorithm}
+        recent = [mark for mark in marks if mark["algorithm"] == algorithm and int(mark["at"]) > cooling]
+        cool = {mark.get("lineage") for mark in recent}
+        blamed = any(mark["rail"] == "rejected" for mark in recent)
+        told: dict[Version, list[Found]] = {}
         for lineage, one in state.lineages.items():
-            if one.routed is None or one.hold is not None or last.get(lineage, cooling) > cooling:
+            if one.routed is None or one.hold is not None or lineage in cool:
                 continue
             version = (algorithm, lineage, one.routed)
-            breach = judge(version, counts(statuses, version, rails.slow_ms), rails)
+            watch = (watches or {}).get((algorithm, lineage))
+            told[version] = over(counts(statuses, version, rails.slow_ms), rails)
+            if watch is not None and watch.publication == one.routed:
+                told[version] += _broken(found(watch, rails))
+        lane = [each.evidence for rows in told.values() for each in rows if each.rail == "rejected"]
+        for version, rows in told.items():
+            kept = [row for row in rows if row.rail != "rejected" or (not blamed and row.evidence == max(lane))]
+            breach = worst(version, kept)
             if breach is not None:
-                found.append(breach)
-    return found
+                broken.append(breach)
+    return broken
 
 
-def judge(version: tuple[str, str, int], counted: Mapping[str, Counted], rails: Guardrails) -> Breach | None:
-    """The broken rail with the most evidence, or None."""
+def over(counted: Mapping[str, Counted], rails: Guardrails) -> list[Found]:
+    """The broken ones of the rails that hosts count."""
     wanted = math.log(1 / rails.alpha)
-    broken = [
-        Breach(*version, rail, counted[rail].bad, counted[rail].of, bound, found)
-        for rail, bound in rails.bounds.items()
-        if (found := evidence(counted[rail], bound)) >= wanted
-    ]
-    return max(broken, key=lambda breach: breach.evidence, default=None)
+    return _broken(
+        of_counts(rail, counted[rail], bound, wanted) for rail, bound in rails.bounds.items() if rail in counted
+    )
+
+
+def worst(version: Version, rows: Iterable[Found]) -> Breach | None:
+    """The broken rail with the most evidence beyond what is wanted, or None."""
+    most = max(rows, key=lambda row: row.evidence - row.wanted, default=None)
+    return None if most is None else Breach(*version, most.rail, most.bad, most.of, most.bound, most.evidence)
+
+
+def mismatch(algorithm: str, experiment: Experiment, units: Mapping[str, int], rails: Guardrails) -> Mismatch | None:
+    """Whether an experiment's units by arm do not fit its weights. An experiment of one arm has no ratio."""
+    weights = {name: experiment.arms[name].weight for name in experiment.names if experiment.arms[name].weight > 0}
+    if len(weights) < 2:
+        return None
+    shares = {name: weight / sum(weights.values()) for name, weight in weights.items()}
+    seen = {name: units.get(name, 0) for name in weights}
+    evidence = of_ratio(list(seen.values()), list(shares.values()))
+    if evidence < math.log(1 / rails.alpha):
+        return None
+    return Mismatch(algorithm, experiment.experiment, seen, shares, evidence)
 
 
 def back(breach: Breach) -> Transition:
@@ -137,6 +171,26 @@ def back(breach: Breach) -> Transition:
         return rollback(breach.algorithm, breach.lineage, breach.reason)(current)
 
     return transition
+
+
+def ended(wrong: Mismatch, started: int | None, now: int) -> Transition:
+    """End the experiment, as `saima ab stop` does. It changes nothing where another one of its name runs by now.
+
+    started: when the experiment started that was looked at (ms UTC).
+    """
+
+    def transition(current: Deployment) -> Deployment:
+        state = current.algorithms.get(wrong.algorithm, AlgorithmState())
+        runs = any(one.experiment == wrong.experiment for one in state.experiments)
+        if not runs or state.started.get(wrong.experiment) != started:
+            return current
+        return stop(wrong.algorithm, wrong.experiment, now)(current)
+
+    return transition
+
+
+def _broken(rows: Iterable[Found]) -> list[Found]:
+    return [row for row in rows if row.evidence >= row.wanted and row.of]
 
 
 def _slower(buckets: Sequence[int], bounds: Sequence[float], slow_ms: int) -> int:

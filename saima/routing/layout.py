@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from saima.errors import FieldError
 from saima.features.durations import milliseconds
 from saima.routing.buckets import BUCKETS
+from saima.routing.rails import Guardrails
 
 Range = tuple[int, int]
 
@@ -40,34 +41,6 @@ class LayerSettings(Strict):
     joint: bool = False
     unit: str | None = Field(None, description="Unit of a joint layer's experiments.")
     salt: str = Field("", description="Salt of the layer's buckets; empty: the layer's name.")
-
-
-class Guardrails(Strict):
-    """What a routed version may do at most before the worker rolls it back; a rail without a bound is off.
-
-    alpha: chance that a version which keeps within a bound is ever rolled back by it.
-    """
-
-    errors: float | None = Field(None, gt=0, lt=1, description="Share of attempts that fail.")
-    degraded: float | None = Field(None, gt=0, lt=1, description="Share of answers that lacked something.")
-    slow: float | None = Field(None, gt=0, lt=1, description="Share of answers slower than slow_ms: 0.01 bounds p99.")
-    slow_ms: int = Field(200, ge=1)
-    alpha: float = Field(0.001, gt=0, lt=1)
-    cool_down: str = Field("1h", description="Least time between two breaches of a lineage.")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Guardrails:
-        try:
-            milliseconds(self.cool_down)
-        except ValueError as error:
-            raise FieldError(str(error), "cool_down") from error
-        return self
-
-    @property
-    def bounds(self) -> dict[str, float]:
-        """Bounds of the rails that are on."""
-        named = {"errors": self.errors, "degraded": self.degraded, "slow": self.slow}
-        return {name: bound for name, bound in named.items() if bound is not None}
 
 
 class Layout(Strict):

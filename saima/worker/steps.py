@@ -30,6 +30,9 @@ STEPS = (
 DEPLOYMENT = ("before_declare", "in_declare", "after_declare", "in_warm", "after_warm")
 """Around an order that changes declarations: swap, in one commit; then the commit of what was built of history."""
 
+DEEDS = ("before_deed", "in_deed", "after_mark")
+"""Around what the warden does: once it is a fact, once its epoch is written, after each of its marks."""
+
 
 def parse(text: str) -> tuple[str, int] | None:
     """Step and count of `SAIMA_KILL_AT`; None where it is empty.
@@ -40,7 +43,7 @@ def parse(text: str) -> tuple[str, int] | None:
     if not text:
         return None
     name, _, count = text.partition(":")
-    known = (*STEPS, *DEPLOYMENT)
+    known = (*STEPS, *DEPLOYMENT, *DEEDS)
     if name not in known:
         there = ", ".join(known)
         raise SaimaError(f"SAIMA_KILL_AT: unknown step '{name}'{suggest(name, known)}; the steps are {there}")

@@ -22,7 +22,7 @@ from saima.worker.drainer import key
 from saima.worker.report import Reporter, assets, numbers, tiles
 from saima.worker.status import together
 from saima.worker.steps import step
-from saima.worker.warden import Warden
+from saima.worker.warden import Patrol, Warden
 
 LOG = logging.getLogger("saima.worker")
 REPORT_MS, TILES_MS = 5_000, 30_000
@@ -62,7 +62,9 @@ class Teller(threading.Thread):
         self._clock = clock
         self._share = share
         self._reporter = Reporter(registry, dagster) if dagster else None
-        self._warden = Warden(registry)
+        self._warden = Warden(registry, tables)
+        self._warden.declare(declarations)
+        self._patrol = Patrol(self._warden, clock)
         self._sinks: dict[str, dict[str, Any]] = {}
         self._reported = self._told_tiles = 0
         self._halt = threading.Event()
@@ -84,6 +86,7 @@ class Teller(threading.Thread):
     def declare(self, declarations: Mapping[str, Declaration]) -> None:
         """Report and retrain these algorithms from now on."""
         self._declarations = declarations
+        self._warden.declare(declarations)
 
     def catch_up(self, sinks: list[str]) -> None:
         """Read the state of tables that exist, since an earlier process may have appended without telling."""
@@ -96,6 +99,8 @@ class Teller(threading.Thread):
 
     def run(self) -> None:
         """Tell every second, and at once after a drain, until stopped."""
+        if self._share.first:
+            self._patrol.start()
         while not self._halt.is_set():
             self.tell()
             self._wake.wait(1.0)
@@ -107,6 +112,7 @@ class Teller(threading.Thread):
         self._wake.set()
         if self.is_alive():
             self.join()
+        self._patrol.stop()
 
     def tell(self) -> None:
         """Publish the status, push due retrains, report to Dagster; what is down is tried again next time."""
@@ -115,7 +121,6 @@ class Teller(threading.Thread):
             states = self._states()
             if self._share.first:
                 self._put_facts(states)
-                self._warden.look(self._clock())
                 self._push(states)
             self._report(states)
         except StoreError as error:

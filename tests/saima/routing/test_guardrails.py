@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 
 from saima.host.meter import Meter
 from saima.routing.deployment import AlgorithmState, Deployment, LineageState, read_document
-from saima.routing.guardrails import Breach, Counted, back, breaches, counts, evidence, judge
-from saima.routing.layout import Guardrails, Layout
+from saima.routing.evidence import Counted
+from saima.routing.evidence import of_share as evidence
+from saima.routing.guardrails import Breach, back, breaches, counts, over
+from saima.routing.layout import Layout
+from saima.routing.rails import Guardrails
 
 HOUR = 3_600_000
 VERSION = ("a", "x", 2)
-RAILS = Guardrails(errors=0.01, degraded=0.05, slow=0.01, slow_ms=100)
+RAILS = Guardrails(errors=0.01, rejected=0.02, degraded=0.05, slow=0.01, slow_ms=100)
 
 
 def status(answers: int = 1000, version: tuple[str, str, int] = VERSION, **bad: int) -> dict[str, Any]:
@@ -27,6 +30,8 @@ def status(answers: int = 1000, version: tuple[str, str, int] = VERSION, **bad: 
         meter.answered(*version, seconds, number < bad.get("degraded", 0))
     for _ in range(bad.get("errors", 0)):
         meter.erred(*version)
+    for _ in range(bad.get("rejected", 0)):
+        meter.turned_away(*version)
     return meter.snapshot()
 
 
@@ -60,11 +65,11 @@ def test_evidence_is_the_mixture_of_likelihood_ratios(bad: int, good: int, bound
 
 
 def test_a_bad_version_is_seen_soon_and_a_good_one_never() -> None:
-    assert judge(VERSION, counts([status(60, errors=15)], VERSION, 100), RAILS) is not None
-    assert judge(VERSION, counts([status(100_00, errors=90, degraded=450, slow=95)], VERSION, 100), RAILS) is None
+    assert over(counts([status(60, errors=15)], VERSION, 100), RAILS)
+    assert not over(counts([status(100_00, errors=90, rejected=190, degraded=450, slow=95)], VERSION, 100), RAILS)
 
 
-@pytest.mark.parametrize("rail", ["errors", "degraded", "slow"])
+@pytest.mark.parametrize("rail", ["errors", "rejected", "degraded", "slow"])
 def test_each_rail_is_broken_by_its_own_share(rail: str) -> None:
     (found,) = breaches(deployed(), [status(**{rail: 150})], [], 0)
     assert (found.rail, found.bad, found.publication) == (rail, 150, 2)
@@ -85,10 +90,23 @@ def test_hosts_count_together_and_other_versions_do_not() -> None:
 def test_a_held_lineage_and_one_that_cools_down_are_left_alone() -> None:
     bad = [status(errors=500)]
     assert breaches(deployed(hold="by hand"), bad, [], 0) == []
-    mark = {"algorithm": "a", "lineage": "x", "at": 5 * HOUR}
+    mark = {"algorithm": "a", "lineage": "x", "rail": "errors", "at": 5 * HOUR}
     assert breaches(deployed(), bad, [mark], 5 * HOUR + HOUR // 2) == []
     assert len(breaches(deployed(), bad, [mark], 7 * HOUR)) == 1
     assert len(breaches(deployed(), bad, [{**mark, "lineage": "y"}], 5 * HOUR)) == 1
+
+
+def test_of_the_versions_that_share_a_lane_one_is_blamed_for_what_it_rejects() -> None:
+    lineages = {name: LineageState(routed=2, standby=[1]) for name in ("x", "y")}
+    both = Deployment(algorithms={"a": AlgorithmState(lineages=lineages, layout=Layout(guardrails=RAILS))})
+    bad = [status(100, rejected=60), status(900, ("a", "y", 2), rejected=90)]
+    (found,) = breaches(both, bad, [], 0)
+    assert (found.lineage, found.rail, found.bad, found.of) == ("x", "rejected", 60, 160)
+    mark = {"algorithm": "a", "lineage": "x", "rail": "rejected", "at": 5 * HOUR}
+    assert breaches(both, bad, [mark], 5 * HOUR + 1) == [], "what the lane rejected was that one's"
+    failing = [*bad, status(10, ("a", "y", 2), errors=50)]
+    assert [one.rail for one in breaches(both, failing, [mark], 5 * HOUR + 1)] == ["errors"]
+    assert {one.lineage for one in breaches(both, failing, [], 0)} == {"x", "y"}
 
 
 def test_the_way_back_is_one_epoch_and_never_another_version() -> None:

@@ -14,8 +14,8 @@ from saima.routing.experiments import Experiment
 from saima.routing.layout import Layout
 from saima.routing.running import start
 from saima.settings import Settings
-from saima.stores import open_registry
-from saima.stores.interfaces import Registry
+from saima.stores import open_registry, open_tables
+from saima.stores.interfaces import Registry, Tables
 from saima.worker.warden import EVERY_MS, Warden
 
 NOW = 1_700_000_000_000
@@ -33,6 +33,11 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
     opened.close()
 
 
+@pytest.fixture
+def tables(tmp_path: Path) -> Tables:
+    return open_tables(Settings(home=tmp_path))
+
+
 def tell(registry: Registry, publication: int, errors: int, name: str = "host/1") -> None:
     meter = Meter()
     for _ in range(200):
@@ -46,8 +51,8 @@ def state(registry: Registry) -> AlgorithmState:
     return read_document(registry.deployment().document).algorithms["a"]
 
 
-def test_a_breach_goes_back_in_one_epoch_and_leaves_evidence(registry: Registry) -> None:
-    warden, epoch = Warden(registry), registry.deployment().epoch
+def test_a_breach_goes_back_in_one_epoch_and_leaves_evidence(registry: Registry, tables: Tables) -> None:
+    warden, epoch = Warden(registry, tables), registry.deployment().epoch
     tell(registry, 2, errors=0)
     assert warden.look(NOW) == []
     tell(registry, 2, errors=60)
@@ -63,12 +68,12 @@ def test_a_breach_goes_back_in_one_epoch_and_leaves_evidence(registry: Registry)
     assert warden.look(NOW + 2 * EVERY_MS) == [], "a held lineage is left alone"
 
 
-def test_without_a_standby_there_is_evidence_and_nothing_else(registry: Registry) -> None:
+def test_without_a_standby_there_is_evidence_and_nothing_else(registry: Registry, tables: Tables) -> None:
     write(registry, rollback("a", "x", "by hand"), "test", "no standby is left")
     write(registry, lift_hold("a", "x"), "test", "go on")
     epoch = registry.deployment().epoch
     tell(registry, 1, errors=60)
-    warden = Warden(registry)
+    warden = Warden(registry, tables)
     assert len(warden.look(NOW)) == 1
     assert warden.look(NOW + EVERY_MS) == [], "it cools down"
     assert registry.deployment().epoch == epoch
@@ -76,12 +81,12 @@ def test_without_a_standby_there_is_evidence_and_nothing_else(registry: Registry
     assert registry.marks("rollback") == []
 
 
-def test_ramps_that_are_due_move_and_wait_for_held_lineages(registry: Registry) -> None:
+def test_ramps_that_are_due_move_and_wait_for_held_lineages(registry: Registry, tables: Tables) -> None:
     body: dict[str, Any] = {"experiment": "e", "layer": "m", "coverage": 5,
                             "arms": {"n": {"lineage": "x", "weight": 100}},
                             "ramp": [{"coverage": 20, "after": "1d"}, {"coverage": 100, "after": "2d"}]}  # fmt: skip
     write(registry, start("a", Experiment.model_validate(body), LAYOUT, NOW), "test", "start")
-    warden = Warden(registry)
+    warden = Warden(registry, tables)
     warden.look(NOW + DAY - 1)
     assert state(registry).experiments[0].coverage == 5
     warden.look(NOW + DAY + EVERY_MS)
