@@ -121,6 +121,35 @@ def test_a_body_that_outlives_its_deadline_keeps_its_slot(serve: Serve) -> None:
     assert served.host.status()["answers"] == 1
 
 
+def rejected(served: Served) -> int:
+    """Requests turned away that the version is charged with."""
+    return sum(row["rejected"] for row in served.host.status()["traffic"] if row["publication"] == served.publication)
+
+
+def test_what_is_turned_away_is_charged_to_the_version_that_holds_the_lane(serve: Serve) -> None:
+    served = serve(queue=1)
+    assert served.hold(deadline_ms=40).result(20).status_code == 504
+    served.rig.eventually(lambda: rejected(served) == 1)
+    queued = served.soon(5.0)
+    served.waiting(1)
+    assert served.ask(6.0).status_code == 429
+    assert rejected(served) == 2
+    served.bundle.go.set()
+    assert queued.result(20).status_code == 200
+    row = next(row for row in served.host.status()["traffic"] if row["publication"] == served.publication)
+    assert (row["answers"], row["errors"], row["rejected"]) == (1, 0, 2)
+
+
+def test_a_request_that_expires_in_the_queue_is_charged_to_the_version_at_work(serve: Serve) -> None:
+    served = serve()
+    first = served.hold()
+    assert served.ask(5.0, deadline_ms=40).status_code == 504
+    assert rejected(served) == 1
+    served.bundle.go.set()
+    assert first.result(20).status_code == 200
+    assert served.host._answerer.lanes["toy"].holder is None
+
+
 def test_a_request_that_would_miss_its_deadline_is_rejected_at_once(serve: Serve) -> None:
     served = serve()
     for _ in range(20):

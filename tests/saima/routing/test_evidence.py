@@ -1,4 +1,4 @@
-"""Evidence and bands: the level is kept at every look, where the naive repeated test exceeds it, and faults are seen."""
+"""Evidence and bands: the level is kept at every look, where the naive test exceeds it, and faults are seen."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,7 +28,10 @@ from saima.events import (
     to_table,
 )
 from saima.features import load
+from saima.host.meter import Meter
 from saima.recordings import topics
+from saima.routing.deployment import configure, read_document, refresh, write
+from saima.routing.layout import Layout
 from saima.settings import Settings
 from saima.stores import open_log, open_online, open_registry, open_tables
 from saima.stores.shards import owner
@@ -267,6 +271,31 @@ class Home:
         environment = {**self.variables(), **variables}
         command = [sys.executable, "-m", "saima.worker", "--rows", "12", "--drain-seconds", "0.05", *arguments]
         return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+    def endanger(self) -> int:
+        """Deploy a version whose host tells of errors beyond its rail, with a standby; the epoch."""
+        for number in (1, 2):
+            write(self.registry, refresh("shop", "base", number), "test", "refresh")
+        rails = Layout.model_validate({"guardrails": {"errors": 0.02}})
+        row = write(self.registry, configure("shop", layout=rails), "test", "rails")
+        meter = Meter()
+        for _ in range(60):
+            meter.erred("shop", "base", 2)
+        self.registry.set_status("host/1", meter.snapshot())
+        return row.epoch
+
+    def saved(self, epoch: int, timeout: float = 60) -> None:
+        """Wait until the version has gone back, and see that it did in one epoch with one mark of each kind."""
+        deadline = time.monotonic() + timeout
+        while not (self.registry.marks("rollback") and self.registry.fact("warden/deed") == {}):
+            assert time.monotonic() < deadline, "nobody rolls back"
+            time.sleep(0.02)
+        assert self.registry.deployment().epoch == epoch + 1
+        found = read_document(self.registry.deployment().document).lineage("shop", "base")
+        assert (found.routed, found.quarantined) == (1, [2])
+        (mark,), (told,) = self.registry.marks("guardrail"), self.registry.marks("rollback")
+        assert (mark["bad"], mark["of"], mark["rolled_back"], mark["to"]) == (60, 60, True, 1)
+        assert (mark["epoch"], told["epoch"], told["reason"]) == (epoch + 1, epoch + 1, found.hold)
 
     @staticmethod
     def view(identity: str, time: int, shop: str, seconds: int) -> Event:

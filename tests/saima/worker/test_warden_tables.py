@@ -326,8 +326,14 @@ def test_exposures_take_only_what_is_asked_for() -> None:
 
     import polars as pl
 
-    rows = [exposure("u1", "a"), exposure("u2", "b", "sticky"), exposure("u3", "a", experiment="f"),
-            exposure("u4", "a", "outside"), exposure("u5", "b", shadow=True), exposure("u6", "b", degraded=["x"])]  # fmt: skip
+    rows = [
+        exposure("u1", "a"),
+        exposure("u2", "b", "sticky"),
+        exposure("u3", "a", experiment="f"),
+        exposure("u4", "a", "outside"),
+        exposure("u5", "b", shadow=True),
+        exposure("u6", "b", degraded=["x"]),
+    ]
     frame = pl.DataFrame({"offset": range(6), "record": [json.dumps(row) for row in rows]})
     assert exposures(frame, "e") == [("u1", "a"), ("u2", "b")]
     assert exposures(frame, "e", {"hashed"}) == [("u1", "a")]

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -169,11 +169,13 @@ def show(
     """Kill at random moments, so many, and once at each of the steps, in random order with a share of the events
     before each; then hold the home against one whose worker nobody disturbed. Returns the phases that were struck.
 
-    Refused rows come last: they are appended to the log again, after what it holds by then.
+    A version that breaks a guardrail meanwhile goes back once. Refused rows come last: they are appended to the log
+    again, after what it holds by then.
     """
     another.history()
     for one in (home, another):
         one.order(RULE)
+    epoch = home.endanger()
     chance = random.Random(SEED)
     plan = [("", PHASES[i % len(PHASES)]) for i in range(kills)] + [(step, "") for step in steps]
     chance.shuffle(plan)
@@ -191,18 +193,20 @@ def show(
                 struck.update(shard.phases)
             else:
                 struck.update(shard.kill_in(phase, chance.random() * (0.03 if phase == "append" else 0.005)))
-    finish(lives)
+    finish(lives, lambda: home.saved(epoch, TIMEOUT))
     another.run()
     compare(home, another)
     return struck
 
 
-def finish(lives: list[Lives]) -> None:
-    """Run all shards to the head of the log and stop them, the first one last: it tells of all."""
+def finish(lives: list[Lives], done: Callable[[], None]) -> None:
+    """Run all shards to the head of the log, until `done` returns, and stop them, the first one last: it tells of
+    all."""
     for shard in lives:
         shard.start()
     for shard in lives:
         shard.catch_up()
+    done()
     for shard in reversed(lives):
         shard.stop()
 
