@@ -178,6 +178,10 @@ def test_the_launch_layer_may_own_what_another_owns(read: Read) -> None:
         ("domain: rest", "domain: held", 7, "is a holdout"),
         ("{joint: true, unit: carrier}", "{joint: true}", 8, "names the one unit"),
         ("quarantine: 1d", "quarantine: 1x", 2, "not a duration"),
+        ("layers:", "guardrails:\n  drift: 0.1\n  score_range: [9, 1]\nlayers:", 8, "is no range"),
+        ("layers:", "guardrails:\n  errors: 0.1\n  missing: 5\nlayers:", 8, "less than 1"),
+        ("layers:", "guardrails:\n  calibration: 5\nlayers:", 7, "take a larger scale"),
+        ("layers:", "guardrails:\n  rejects: 0.1\nlayers:", 7, "rejects"),
     ],
 )
 def test_a_wrong_layout_is_shown_where_it_stands(read: Read, find: str, put: str, line: int, words: str) -> None:
