@@ -9,8 +9,14 @@ from xdist.scheduler import LoadScopeScheduling
 
 from saima.settings import settings as process_settings
 
-settings.register_profile("saima", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("saima")
+_SLOW = [HealthCheck.too_slow]
+settings.register_profile("full", deadline=None, suppress_health_check=_SLOW)
+settings.register_profile("sample", deadline=None, suppress_health_check=_SLOW, max_examples=40)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Properties take fewer examples where full counts are left out; before the tests are imported, which ask then."""
+    settings.load_profile("sample" if "not full" in (config.option.markexpr or "") else "full")
 
 
 @pytest.fixture(autouse=True)

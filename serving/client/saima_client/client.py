@@ -142,7 +142,8 @@ class _Call:
         client, tries, last = self._client, 0, "the budget is too small for one attempt"
         while (left := self._until - client._clock()) > LEAST:
             if self._pace.fails_fast(client._clock()):
-                raise BudgetSpent("nothing of the cluster answers; not asked again for a moment", self._trace)
+                because = f"; the last: {last}" if tries else ""
+                raise BudgetSpent(f"nothing of the cluster answers; not asked again for a moment{because}", self._trace)
             tries += 1
             try:
                 reply, attempt = self._attempt(body, left)

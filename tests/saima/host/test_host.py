@@ -174,6 +174,7 @@ def test_a_bundle_that_fails_its_golden_requests_never_routes(rig: Any) -> None:
 def test_rollback_is_at_once_since_the_standby_is_warm(rig: Any) -> None:
     first = rig.first()
     host = rig.host()
+    rig.eventually(lambda: routed(host).get("main") == first)
     second = rig.publish()
     rig.deploy(refresh("toy", "main", second))
     rig.eventually(lambda: routed(host).get("main") == second)
