@@ -99,7 +99,7 @@ def back(slow: Slow) -> None:
 MOVES: list[Callable[[Slow], Any]] = [newer, newer, back, Slow.finish_one, Slow.finish_one, Slow.step, Slow.step]
 
 
-@settings(max_examples=25)  # each collects the garbage of a whole test process
+@settings(max_examples=10)  # each collects the garbage of a whole test process
 @given(st.lists(st.sampled_from(MOVES), min_size=8, max_size=30))
 def test_the_newest_document_is_reached_and_something_answers_all_the_time(moves: list[Callable[[Slow], Any]]) -> None:
     slow = Slow()
