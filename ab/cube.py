@@ -15,8 +15,6 @@ import polars as pl
 from numpy.typing import NDArray
 from tea_tasting.aggr import Aggregates
 
-from saima.learning.distinct import codes
-
 OTHER = "other"
 """What stands for the values of a segment that are not among its most frequent ones."""
 
@@ -182,8 +180,13 @@ def _cells(frame: pl.DataFrame, keys: Sequence[str]) -> pl.Series:
         largest *= len(known) + 1
         cell = cell * (len(known) + 1) + code.to_numpy()
         if largest > _LARGEST:
-            cell, largest = codes(pl.Series(cell)).cast(pl.Int64).to_numpy(), frame.height
-    return pl.Series("cell", np.unique(cell, return_inverse=True)[1])
+            cell, largest = _dense(cell), frame.height
+    return pl.Series("cell", _dense(cell))
+
+
+def _dense(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The place of each number among the distinct ones."""
+    return np.unique(numbers, return_inverse=True)[1]
 
 
 def _frequent(frame: pl.DataFrame, name: str) -> pl.Expr:

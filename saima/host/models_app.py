@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from saima.errors import BundleError, RequestError, SaimaError
 from saima.host import problem
+from saima.host.bodies import read_bytes
 from saima.host.manifest import model_digest
 from saima.host.remote import MEDIA_TYPE, ONLY, packed_outputs
 from saima.learning.model import Model
@@ -66,7 +67,7 @@ def app(models: ModelStore, admit: Callable[[str | None, str | None], object]) -
     async def score(request: Request) -> Response:
         try:
             admit(request.headers.get("authorization"), request.client.host if request.client else None)
-            body = await _body(request)
+            body = await read_bytes(request, MAX_BYTES)
             digest = request.headers.get("x-model-digest", "")
             return Response(await run_in_threadpool(_score, models, digest, body), 200, None, MEDIA_TYPE)
         except RequestError as error:
@@ -102,14 +103,3 @@ def _kind(directory: Path) -> str:
     if kind not in KINDS:
         raise BundleError(f"{directory / 'model.yaml'}: has no label that tells the kind of the model")
     return kind
-
-
-async def _body(request: Request) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_BYTES:
-            raise RequestError(f"the body is above {MAX_BYTES} bytes", status=413)
-        chunks.append(chunk)
-    return b"".join(chunks)

@@ -48,7 +48,7 @@ def first_of_each(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     if found is None:
         return frame
     rows = frame.select(keys).with_row_index("_row").filter(found)
-    kept = rows.unique(keys, keep="first")["_row"].to_numpy()
+    kept = rows.unique(keys, keep="first", maintain_order=True)["_row"].to_numpy()
     mask = ~found
     mask[kept] = True
     return frame.filter(mask)

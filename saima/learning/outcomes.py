@@ -28,7 +28,8 @@ def settled(samples: pl.DataFrame) -> pl.DataFrame:
     if several is None:
         return samples
     rows = samples.select("trace", "item", "role", "label_time").with_row_index("_place").filter(several)
-    last = rows.sort(pl.col("role") != PRESUMED, "label_time", "_place").unique(["trace", "item"], keep="last")
+    rows = rows.sort(pl.col("role") != PRESUMED, "label_time", "_place")
+    last = rows.unique(["trace", "item"], keep="last", maintain_order=True)
     kept = ~several
     kept[last["_place"].to_numpy()] = True
     return samples.filter(kept)
