@@ -32,8 +32,8 @@ def sums(frame: pl.LazyFrame, dimension: str | None) -> dict[str, pd.DataFrame]:
     """The rows that gbstats wants of each metric, from one group_by over units."""
     names = [*MEANS, *RATIOS]
     units = frame.group_by("unit", "arm").agg(
-        pl.col(names, *(f"{name}_of" for name in RATIOS)).sum(),
-        pl.col(f"before{n}" for n in range(len(names))).first(),
+        pl.col([*names, *(f"{name}_of" for name in RATIOS)]).sum(),
+        pl.col([f"before{n}" for n in range(len(names))]).first(),
         pl.col("country").first(),
     )
     value = pl.lit(TODAY) if dimension is None else pl.col(dimension)

@@ -107,7 +107,10 @@ class Answerer:
                 return answer
 
     def give_up(self, lane: Lane, ticket: Ticket) -> None:
-        """Raise Expired for a ticket whose deadline has passed, unless its answer is about to arrive."""
+        """Raise Expired for a ticket whose deadline has passed, unless its answer is about to arrive.
+
+        Whoever sees it first says so, the one who waits or the thread that works on it.
+        """
         holder = ticket.version or lane.holder
         if lane.give_up(ticket):
             self._meter.count("expired")
@@ -144,6 +147,8 @@ class Answerer:
                 self._look_at = started + _LOOK_SECONDS
                 self._look_for_faults(ask, slot, time_)
         except RequestError as error:
+            if error.status >= 500 and time.monotonic() >= ticket.deadline:
+                self.give_up(self.lanes[ask.algorithm], ticket)
             self._meter.count("refused" if error.status < 500 else "failed")
             raise
         finally:

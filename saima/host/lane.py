@@ -65,9 +65,9 @@ class Ticket:
             return False
 
     def expire(self) -> bool:
-        """Give up waiting; False if an answer has been committed and is about to arrive."""
+        """Give up waiting; False if an answer is committed and about to arrive, or if it has expired before."""
         with self._lock:
-            if self._state == "answered":
+            if self._state in ("answered", "expired"):
                 return False
             self._state = "expired"
             return True

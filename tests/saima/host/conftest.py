@@ -36,6 +36,9 @@ DECLARATION = Declaration.model_validate(
 )
 
 
+PATIENT = {"lane": {"deadline_ms": 30_000}}
+
+
 class Extractor:
     def extract(self, request: dict[str, Any], user: Any, items: Any, time: int) -> Extraction:
         frame = pl.DataFrame({"x": pl.Series([request["x"]], dtype=pl.Float32)})
@@ -143,9 +146,9 @@ class Rig:
         return write(self.registry, chain(*transitions), "test", "test").epoch
 
     def first(self, **settings: Any) -> int:
-        """Publish and route a first version."""
+        """Publish and route a first version, with a deadline that a busy machine keeps, unless the settings say it."""
         publication = self.publish()
-        self.deploy(refresh("toy", "main", publication), configure("toy", **settings))
+        self.deploy(refresh("toy", "main", publication), configure("toy", **PATIENT | settings))
         return publication
 
     def host(self, **options: Any) -> Host:

@@ -27,6 +27,7 @@ from saima.host.api import app
 from saima.host.lease import Loaded
 from saima.host.request import Checker
 from saima.routing.deployment import configure, refresh
+from tests.saima.host.conftest import PATIENT
 from tests.saima.host.test_api import serving
 
 FIELDS = {"price": "float64", "stock": "int64", "listed": "timestamp", "new": "bool", "tags": "list<string>",
@@ -66,7 +67,7 @@ def web(rig: Any) -> Iterator[httpx.Client]:
     rig.loads[publication] = lambda: Loaded(
         Pricing(), Extractor(), Checker(SHOP.request), {}, Journal(items="all", full=1.0), 20, None
     )
-    rig.deploy(refresh("shop", "main", publication), configure("shop", allow_request_time=True))
+    rig.deploy(refresh("shop", "main", publication), configure("shop", allow_request_time=True, **PATIENT))
     host = rig.host()
     rig.eventually(lambda: host.ready)
     with serving(app(host)) as client:

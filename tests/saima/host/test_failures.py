@@ -27,6 +27,7 @@ from saima.routing.deployment import configure, refresh
 from saima.stores import open_online
 from saima.stores.interfaces import OnlineStore
 from saima.streams.tiles import RowEngine, TileEngine
+from tests.saima.host.conftest import PATIENT
 
 NOW = 1_364_774_400_000
 STALL = """
@@ -223,7 +224,7 @@ def _serve(rig: Any, algorithm: Algorithm, online: Any) -> Host:
 
     rig.loads[publication] = load_bundle
     made.append(rig.host())
-    rig.deploy(refresh("toy", "main", publication), configure("toy", allow_request_time=True))
+    rig.deploy(refresh("toy", "main", publication), configure("toy", allow_request_time=True, **PATIENT))
     rig.eventually(lambda: made[0].ready)
     return made[0]
 

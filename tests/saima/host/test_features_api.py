@@ -18,6 +18,7 @@ from saima.host.request import Checker
 from saima.routing.deployment import configure, refresh
 from saima.settings import ApiKey
 from saima.stores import open_online
+from tests.saima.host.conftest import PATIENT
 from tests.saima.host.features import NOW, fill, write_shop
 from tests.saima.host.test_api import serving
 
@@ -44,7 +45,7 @@ def web(rig: Any) -> Iterator[Web]:
             rig.settings = rig.settings.model_copy(update={"api_keys": grants or {}})
             publication = rig.registry.publish("shop", "main", "digest", "shop:1", "nowhere", {})
             rig.loads[publication] = load
-            rig.deploy(refresh("shop", "main", publication), configure("shop", allow_request_time=timed))
+            rig.deploy(refresh("shop", "main", publication), configure("shop", allow_request_time=timed, **PATIENT))
             host = rig.host(clock=lambda: NOW)
             rig.eventually(lambda: host.ready)
             return stack.enter_context(serving(app(host)))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from typing import Any
 
 import pytest
 
 from saima.errors import RequestError
+from saima.host.lane import Expired
 from saima.routing.deployment import configure, refresh, release, rollback
 from saima.routing.experiments import Experiment
+from tests.saima.host.conftest import PATIENT, Doubling, loaded
 
 
 def experiment(**more: Any) -> Experiment:
@@ -48,7 +51,9 @@ def test_before_a_deployment_it_says_that_nothing_is_deployed(rig: Any) -> None:
 
 def test_arms_get_their_lineage_and_parameters(rig: Any) -> None:
     main, other = rig.publish("main"), rig.publish("other")
-    rig.deploy(refresh("toy", "main", main), refresh("toy", "other", other), configure("toy", [experiment()]))
+    rig.deploy(
+        refresh("toy", "main", main), refresh("toy", "other", other), configure("toy", [experiment()], **PATIENT)
+    )
     host = rig.host()
     rig.eventually(lambda: len(routed(host)) == 2)
     answers = [host.predict(rig.ask(trace=f"t{i}")) for i in range(60)]
@@ -64,7 +69,7 @@ def test_eligibility_keeps_a_request_out_of_an_experiment(rig: Any) -> None:
     rig.deploy(
         refresh("toy", "main", main),
         refresh("toy", "other", other),
-        configure("toy", [experiment(eligibility="x > 10")]),
+        configure("toy", [experiment(eligibility="x > 10")], **PATIENT),
     )
     host = rig.host()
     rig.eventually(lambda: len(routed(host)) == 2)
@@ -221,9 +226,30 @@ def test_without_a_fallback_a_failure_is_a_500(rig: Any) -> None:
     assert caught.value.status == 500
 
 
+def test_a_failure_past_the_deadline_is_late_whoever_sees_it_first(rig: Any) -> None:
+    class Late(Doubling):
+        def score(self, features: Any, parameters: dict[str, Any]) -> Any:
+            time.sleep(0.3)
+            raise ArithmeticError("late")
+
+    publication = rig.first()
+    rig.loads[publication] = lambda: loaded(Late(publication))
+    host = rig.host()
+    rig.eventually(lambda: host.ready)
+    lane, ticket = host.submit(rig.ask(), 0.2)
+    with pytest.raises(Expired, match="before the deadline"):
+        ticket.future.result(20)  # nobody has given up before
+    host.give_up(lane, ticket)  # whoever comes second finds it said
+    counts = host.status()["counts"]
+    assert counts["expired"] == 1
+    assert "failed" not in counts
+
+
 def test_a_shadow_is_journalled_and_not_answered(rig: Any) -> None:
     main, other = rig.publish("main"), rig.publish("other")
-    rig.deploy(refresh("toy", "main", main), refresh("toy", "other", other), configure("toy", shadow="other"))
+    rig.deploy(
+        refresh("toy", "main", main), refresh("toy", "other", other), configure("toy", shadow="other", **PATIENT)
+    )
     host = rig.host()
     rig.eventually(lambda: len(routed(host)) == 2)
     assert host.predict(rig.ask(trace="t"))["version"] == main

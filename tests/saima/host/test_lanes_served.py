@@ -18,7 +18,7 @@ from saima.host.api import app
 from saima.host.breaker import Breakers
 from saima.routing.deployment import configure, refresh
 from saima.routing.experiments import Experiment
-from tests.saima.host.conftest import Doubling, loaded
+from tests.saima.host.conftest import PATIENT, Doubling, loaded
 from tests.saima.host.test_api import serving
 
 HELD = 77.0
@@ -53,7 +53,7 @@ class Served:
         self.publication = rig.publish()
         self.bundle = Gated(self.publication)
         rig.loads[self.publication] = lambda: loaded(self.bundle)
-        rig.deploy(refresh("toy", "main", self.publication), configure("toy", **settings))
+        rig.deploy(refresh("toy", "main", self.publication), configure("toy", **PATIENT | settings))
         self.host = rig.host()
         rig.eventually(lambda: self.host.ready)
         self.web = stack.enter_context(serving(app(self.host)))
