@@ -17,6 +17,8 @@ from saima.learning.tensors import Features, matrix
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from saima.learning.trainers.forest import Forest
+
 FILE = "model.ubj"
 OBJECTIVES = {"regression": "reg:squarederror", "binary": "binary:logistic", "rank": "rank:ndcg"}
 DEFAULTS: dict[str, Setting] = {
@@ -39,15 +41,21 @@ DEFAULTS: dict[str, Setting] = {
 
 @dataclass(frozen=True)
 class XGBoostModel:
-    """A booster and the columns that fill its matrix, in order."""
+    """A booster and the columns that fill its matrix, in order.
+
+    forest: its trees, compiled; absent after training, and of a booster that they do not answer for.
+    """
 
     booster: Any
     features: tuple[str, ...]
     kind: str = "xgboost"
+    forest: Forest | None = None
 
     def predict(self, columns: Features) -> NDArray[np.float64]:
-        """Score rows, float64 [n]; a single row takes about 0.1 ms."""
+        """Score rows, float64 [n]; a single row takes about 0.02 ms."""
         rows = matrix(columns, self.features)  # of as many columns as the booster has: they are its own names
+        if self.forest is not None:
+            return self.forest.predict(rows).astype(np.float64)
         scores = self.booster.inplace_predict(rows, missing=np.nan, validate_features=False)
         return np.asarray(scores, dtype=np.float64)
 
@@ -111,7 +119,9 @@ def opened(path: Path, features: tuple[str, ...] | None) -> XGBoostModel:
         raise SaimaError(f"model file {path} cannot be read: {str(error).splitlines()[0]}") from error
     columns = named(path, booster.feature_names or (), booster.num_features(), features)
     booster.feature_names = list(columns)
-    return XGBoostModel(booster, columns)
+    from saima.learning.trainers.forest import forest
+
+    return XGBoostModel(booster, columns, forest=forest(booster))
 
 
 def parameters(options: dict[str, Any], spec: ModelSpec) -> dict[str, Any]:
