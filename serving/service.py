@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ ONE_THREAD = (
     "TF_NUM_INTRAOP_THREADS",
 )
 """Libraries that would start a thread a core in every worker: a request is small, and the lanes own the threads."""
+
+_SWITCH_SECONDS = 0.0005
+"""A request passes between threads, and the drainer works beside them: Python's own 5 ms outlast an answer."""
 
 ENVIRONMENT = [
     *({"name": name, "value": "1"} for name in ONE_THREAD),
@@ -109,7 +113,7 @@ def registry_host() -> Host:
 
     SAIMA_SANDBOX names a deployment document: the host serves that one, and writes no journal, status or mark.
     """
-    logging.getLogger("saima").setLevel(logging.INFO)
+    _set_up()
     document = os.environ.get("SAIMA_SANDBOX")
     if document:
         return Host(settings(), source=SandboxSource(open_registry(), Path(document)), journal=False)
@@ -118,12 +122,18 @@ def registry_host() -> Host:
 
 def bundle_host(algorithm: str) -> Host:
     """The host of this process for the one bundle that the process was started from."""
-    logging.getLogger("saima").setLevel(logging.INFO)
+    _set_up()
     root = bundle_root(algorithm)
     manifest = read_manifest(root)
     lane = LaneSettings(**manifest.lane.model_dump()) if manifest.lane else None
     source = BundleSource(root, algorithm, manifest.lineage, manifest.digest, lane)
     return Host(settings(), source=source, journal=bool(os.environ.get("SAIMA_HOME")))
+
+
+def _set_up() -> None:
+    """What a process may set that is the host's own: what is logged, how long one thread keeps others waiting."""
+    logging.getLogger("saima").setLevel(logging.INFO)
+    sys.setswitchinterval(_SWITCH_SECONDS)
 
 
 def bundle_root(algorithm: str) -> Path:

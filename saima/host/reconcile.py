@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from saima.errors import BundleError, SaimaError, StoreError
+from saima.host.garbage import keep_libraries
 from saima.host.lease import Loaded, Slot
 from saima.host.slot import Mode, Version, next_action
 from saima.host.source import Source
@@ -123,6 +124,7 @@ class Reconciler:
             self.slots = [slot for slot in self.slots if slot not in retried]
             if len(held) == len(retried):
                 self.slots.append(Slot(*key))
+                self._loader.submit(self._import, key[2])
 
     def _act(self, algorithm: str, lineage: str) -> None:
         wanted = self.desired.lineage(algorithm, lineage).wanted
@@ -141,6 +143,14 @@ class Reconciler:
                 group.remove(slot)  # it answers until something else can, which has to be loaded for that
             else:
                 slot.drain()
+
+    def _import(self, publication: int) -> None:
+        """Import what a version runs on, before any of the versions that came with it is loaded."""
+        try:
+            models = self._source.bundle(publication).manifest.get("models", {})
+            keep_libraries(model["kind"] for model in models.values() if model.get("remote") is None)
+        except Exception as error:  # noqa: BLE001 - loading it says what is wrong
+            LOG.debug("the libraries of publication %d are not imported: %s", publication, error)
 
     def _fill(self, slot: Slot) -> None:
         if self.table.routes:  # before the first version answers there is nobody to give way to
@@ -171,7 +181,6 @@ class Reconciler:
             if slot.routed_at is None:
                 slot.routed_at = self._clock()
                 self._tell(slot)
-        gc.freeze()
 
     def _tell(self, slot: Slot) -> None:
         document = {
@@ -196,9 +205,7 @@ class Reconciler:
             if slot.state != "gone" and (slot.state not in ("new", "error") or slot.key in wanted)
         ]
         if closed:
-            gc.unfreeze()
             gc.collect()
-            gc.freeze()
 
     def _shape(self) -> tuple[Any, ...]:
         return self.epoch, self.error, self.table.epoch, [(*slot.key, slot.state) for slot in self.slots]

@@ -81,7 +81,6 @@ def test_equal_module_names_keep_their_own_values_and_go_with_their_version(work
     del back
 
     def left() -> list[str]:
-        gc.unfreeze()
         gc.collect()
         return [name for name, reference in gone.items() if reference() is not None]
 

@@ -175,8 +175,8 @@ def test_a_saturated_lane_leaves_another_one_free(serve: Serve, rig: Any) -> Non
     other = rig.registry.publish("other", "main", "digest-other", "other:1", "nowhere", {})
     rig.loads[other] = lambda: loaded(Doubling(other))
     rig.deploy(refresh("other", "main", other))
-    rig.eventually(lambda: len(served.host.status()["slots"]) == 2 and served.host.ready)
     body = {**rig.ask(2.0), "algorithm": "other"}
+    rig.eventually(lambda: served.web.post("/v1/predict", json=body).status_code == 200)
     assert [served.web.post("/v1/predict", json=body).json()["scores"] for _ in range(20)] == [
         [other * 1000 + 2.0]
     ] * 20
