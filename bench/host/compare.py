@@ -26,7 +26,7 @@ def measure(quick: bool) -> dict[str, Any]:
         http = run(HERE, sys.executable, "over_http.py", "--home", home, "--seconds", 3 if quick else 15,
                    "--bundle-mb", 8 if quick else 200, **ours)  # fmt: skip
         inside = run(HERE, sys.executable, "embedded.py", "--home", home, "--rounds", 100 if quick else 1000,
-                     "--swaps", 10 if quick else 200, **ours)  # fmt: skip
+                     "--swaps", 10 if quick else 100, **ours)  # fmt: skip
         hand = run(HERE, sys.executable, "two_services.py", "--home", home, "--rounds", 10 if quick else 50, **ours)
     repeats = 5 if quick else 20
     feast = run(HERE.parent / "features", python_of("feast"), "feast_peer.py", "online", "--entities", 500,

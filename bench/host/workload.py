@@ -57,6 +57,20 @@ def prepare(home: Path) -> Settings:
 
 def publish(settings: Settings, lineage: str, seed: int, padding: int = 0, **state: Any) -> int:
     """Train, bundle and deploy another version; `padding` bytes make its bundle larger. Its publication."""
+    publication = built(settings, lineage, seed, padding)
+    deploy(settings, lineage, publication, **state)
+    return publication
+
+
+def deploy(settings: Settings, lineage: str, publication: int, **state: Any) -> None:
+    """Let a lineage answer with a published version."""
+    state.setdefault("allow_request_time", True)
+    write(open_registry(settings), chain(refresh(NAME, lineage, publication), configure(NAME, **state)),
+          "bench", "bench")  # fmt: skip
+
+
+def built(settings: Settings, lineage: str, seed: int, padding: int = 0) -> int:
+    """Train, bundle and publish another version, which nothing answers with yet. Its publication."""
     algorithm = load(settings.algorithms / NAME)
     rng = np.random.default_rng(seed)
     names = list(algorithm.plan.features)
@@ -74,8 +88,6 @@ def publish(settings: Settings, lineage: str, seed: int, padding: int = 0, **sta
              "time": NOW}] * 3  # fmt: skip
     row = build(algorithm, lineage, {"trees": TrainedModel("xgboost", folder)}, DataState({0: 1}, 0, 0), registry,
                 trained_at=seed, warm_up=warm, settings=settings)  # fmt: skip
-    state.setdefault("allow_request_time", True)
-    write(registry, chain(refresh(NAME, lineage, row.publication), configure(NAME, **state)), "bench", "bench")
     return row.publication
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as WaitTimeout
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
@@ -21,6 +23,7 @@ from saima.host.drain import pack
 from saima.host.journal import keep, snapshot
 from saima.host.lane import Expired, Full, Lane, Ticket
 from saima.host.lease import Loaded, Slot
+from saima.host.looks import Looks
 from saima.host.meter import Meter
 from saima.host.recorded import Answered
 from saima.host.request import Ask, envelope
@@ -32,11 +35,7 @@ LOG = logging.getLogger("saima.host")
 MAX_SECONDS = 60.0
 """Most that an algorithm waits for another where nothing else bounds it."""
 _SHADOW_QUEUE = 64
-_SHADOW_SECONDS = 5.0
-_LOOKED = 0.01
-"""Most of the requests whose features are looked through for faults: it computes them once more, without haste."""
-_LOOK_SECONDS = 1.0
-"""Least time between two looks."""
+_HEAD = re.compile(rb'\s*\{\s*"algorithm"\s*:\s*"([^"\\]{1,256})"')
 
 
 class Answerer:
@@ -54,8 +53,8 @@ class Answerer:
         self._clock = clock
         self._random = random.Random()  # noqa: S311 - samples journal rows, guards nothing
         self.breakers = Breakers()
-        self._look_at = 0.0
-        self._shadow = Lane("shadow", 1, _SHADOW_QUEUE)
+        self._shadow = Lane("shadow", 1, _SHADOW_QUEUE, behind=True)
+        self._looks = Looks(self._shadow, meter, self._random)
 
     def adopt(self, table: RoutingTable) -> None:
         """Answer under another table from now on."""
@@ -71,6 +70,24 @@ class Answerer:
         """Finish what is queued, take no more."""
         for lane in [*self.lanes.values(), self._shadow]:
             lane.close()
+
+    def admit(self, raw: bytes, seconds: float | None = None) -> None:
+        """Raise Full for a JSON body that its lane would refuse, before it is parsed: under overload that costs most.
+
+        Of a body that does not begin with its algorithm nothing is known yet.
+        """
+        match = _HEAD.match(raw)
+        route = self.table.routes.get(match[1].decode("utf-8", "replace")) if match else None
+        if match is None or route is None:
+            return
+        limit = seconds if seconds is not None else route.state.lane.deadline_ms / 1000
+        try:
+            lane = self.lanes[match[1].decode()]
+            with self._charged(lane):
+                lane.admit(limit)
+        except Full:
+            self._meter.count("rejected")
+            raise
 
     def submit(
         self, body: Any, seconds: float | None = None, trace: str | None = None, raw: bytes = b""
@@ -119,9 +136,15 @@ class Answerer:
             raise Expired(f"'{lane.name}' did not answer before the deadline; {lane.waiting} requests wait")
 
     def _enter(self, lane: Lane, body: Callable[[Ticket], Any], seconds: float) -> Ticket:
-        """A place in the lane; one that it refuses is charged to the version that holds the lane."""
-        try:
+        """A place in the lane. Raises Full."""
+        with self._charged(lane):
             return lane.submit(body, seconds)
+
+    @contextmanager
+    def _charged(self, lane: Lane) -> Iterator[None]:
+        """What a lane refuses is charged to the version that holds it."""
+        try:
+            yield
         except Full:
             holder = lane.holder
             if holder is not None:
@@ -143,9 +166,8 @@ class Answerer:
                 return None
             self._journal(ask, time_, record)
             made.slot.answered += 1
-            if self._random.random() < min(slot.loaded.journal.full, _LOOKED) and started >= self._look_at:
-                self._look_at = started + _LOOK_SECONDS
-                self._look_for_faults(ask, slot, time_)
+            if self._looks.due(slot):
+                self._looks.look(ask, slot, time_, self._channel(slot.loaded, ask, time_, self._send_now))
         except RequestError as error:
             if error.status >= 500 and time.monotonic() >= ticket.deadline:
                 self.give_up(self.lanes[ask.algorithm], ticket)
@@ -320,27 +342,6 @@ class Answerer:
             self._shadow.submit(body, 5.0)
         except Full:
             self._meter.count("shadow_dropped")
-
-    def _look_for_faults(self, ask: Ask, slot: Slot, time_: int) -> None:
-        """Count, behind the answers, what the features of this request could not compute."""
-
-        def body(_: Ticket) -> None:
-            faults = slot.loaded.faults
-            if faults is None or not slot.lease():
-                return
-            try:
-                asked: dict[str, Any] = {"request": ask.request, "user": ask.user, "items": ask.items}
-                if slot.loaded.bundle.preprocess:
-                    channel = self._channel(slot.loaded, ask, time_, self._send_now)
-                    asked = slot.loaded.bundle.preprocess(asked, channel)
-                self._meter.faults(ask.algorithm, *faults.count(**asked, time=time_))
-            finally:
-                slot.release()
-
-        try:
-            self._shadow.submit(body, _SHADOW_SECONDS)
-        except Full:
-            self._meter.count("faults_unseen")
 
     def _route(self, algorithm: str) -> Route:
         route = self.table.routes.get(algorithm)

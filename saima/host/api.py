@@ -88,8 +88,9 @@ def app(host: Host | Callable[[], Host], collector: Callable[[Host], Collector |
         kind = bodies.media_type(request, (bodies.JSON, arrow.MEDIA_TYPE))
         seconds = bodies.deadline(request)
         data = await bodies.read_bytes(request, found.settings.max_body_bytes)
-        body = bodies.parse(data, kind)
         raw = data if kind == bodies.JSON else b""
+        found.admit(raw, seconds)
+        body = bodies.parse(data, kind)
         answer = await _answered(found, *found.submit(body, seconds, bodies.traceparent(request), raw))
         return bodies.respond(answer, bodies.answer_type(request, kind), answer.get("trace"))
 

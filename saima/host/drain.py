@@ -14,6 +14,7 @@ from pydantic_core import from_json, to_json
 from saima.errors import StoreError
 from saima.events import JOURNAL, JOURNAL_TOPIC, Event, to_table
 from saima.host.journal import text_of
+from saima.host.priority import give_way
 from saima.host.spool import Record, Spool, abandoned, records
 from saima.stores.interfaces import EventLog
 
@@ -75,6 +76,7 @@ class Drainer(threading.Thread):
 
     def run(self) -> None:
         """Drain until stopped, then once more to the end."""
+        give_way()
         rounds = 0
         while not self._halt.wait(self._interval):
             self.attempt()

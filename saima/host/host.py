@@ -120,6 +120,10 @@ class Host:
         """
         return self._answerer.submit(body, seconds, trace, raw)
 
+    def admit(self, raw: bytes, seconds: float | None = None) -> None:
+        """Raise Full for a JSON body that its lane would refuse now; other bodies are for `submit` to judge."""
+        self._answerer.admit(raw, seconds)
+
     def give_up(self, lane: Lane, ticket: Ticket) -> None:
         """Raise Expired for a ticket whose deadline has passed, unless its answer is about to arrive."""
         self._answerer.give_up(lane, ticket)

@@ -142,7 +142,7 @@ def _doubles(values: np.ndarray) -> bytes:
 
 
 def _numbers_text(raw: bytes) -> str:
-    return to_json(numbers(np.frombuffer(raw, np.float64))).decode()
+    return to_json(np.frombuffer(raw, np.float64).tolist(), inf_nan_mode="null").decode()
 
 
 def _object(members: Iterable[tuple[str, str]]) -> str:

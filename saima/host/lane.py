@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from saima.errors import RequestError
 from saima.host.deadline import DEADLINE
+from saima.host.priority import give_way
 
 
 class Full(RequestError):
@@ -81,12 +82,16 @@ class Ticket:
 class Lane:
     """Threads that run tickets in order. A thread is free only when its body has really ended."""
 
-    def __init__(self, name: str, threads: int, size: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, name: str, threads: int, size: int, clock: Callable[[], float] = time.monotonic, behind: bool = False
+    ) -> None:
+        """behind: nobody waits for what its threads do, which therefore give way to others."""
         self.name = name
         self.size = size
         self.rejected = 0
         self.expired = 0
         self._clock = clock
+        self._behind = behind
         self._queue: queue.Queue[Ticket | None] = queue.Queue()
         self._mean = 0.0
         self._running: dict[int, Ticket] = {}
@@ -119,8 +124,15 @@ class Lane:
     def submit(self, body: Callable[[Ticket], Any], seconds: float) -> Ticket:
         """Queue a body that must end within `seconds`; it is called with its ticket, in a thread of the lane.
 
-        Raises Full if the queue is full or, as long as bodies take on average, it would not end in time.
+        Raises Full: see admit.
         """
+        self.admit(seconds)
+        ticket = Ticket(body, self._clock() + seconds)
+        self._queue.put(ticket)
+        return ticket
+
+    def admit(self, seconds: float) -> None:
+        """Raise Full if the queue is full or, as long as bodies take on average, another would not end in time."""
         waiting = self._queue.qsize()
         if self._closed or waiting >= self.size:
             self.rejected += 1
@@ -128,9 +140,6 @@ class Lane:
         if waiting and (waiting / max(1, len(self._threads)) + 1) * self._mean > seconds:
             self.rejected += 1
             raise Full(f"{waiting} requests wait for '{self.name}'; this one's answer would miss its deadline")
-        ticket = Ticket(body, self._clock() + seconds)
-        self._queue.put(ticket)
-        return ticket
 
     def give_up(self, ticket: Ticket) -> bool:
         """Expire a ticket whose caller waits no more; False if its answer is there."""
@@ -148,6 +157,8 @@ class Lane:
             thread.join(timeout)
 
     def _work(self) -> None:
+        if self._behind:
+            give_way()
         while (ticket := self._queue.get()) is not None:
             started = self._clock()
             if not ticket.begin(started):

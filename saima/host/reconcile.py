@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,6 +11,7 @@ from typing import Any
 from saima.errors import BundleError, SaimaError, StoreError
 from saima.host.garbage import keep_libraries
 from saima.host.lease import Loaded, Slot
+from saima.host.priority import give_way
 from saima.host.slot import Mode, Version, next_action
 from saima.host.source import Source
 from saima.host.table import RoutingTable, build
@@ -21,7 +19,6 @@ from saima.routing.deployment import Deployment, read_document
 from saima.stores.interfaces import BundleRow
 
 LOG = logging.getLogger("saima.host")
-_NICE = 5
 
 
 class Reconciler:
@@ -154,7 +151,7 @@ class Reconciler:
 
     def _fill(self, slot: Slot) -> None:
         if self.table.routes:  # before the first version answers there is nobody to give way to
-            _lower_priority()
+            give_way()
         try:
             row = self._source.bundle(slot.publication)
             slot.digest, slot.tag = row.digest, row.tag
@@ -213,10 +210,3 @@ class Reconciler:
 
 def _order(slot: Slot) -> tuple[str, str, int]:
     return slot.key
-
-
-def _lower_priority() -> None:
-    """Let requests go before loading, from now on: on Linux a thread has its own niceness."""
-    thread = threading.get_native_id()
-    if sys.platform == "linux" and os.getpriority(os.PRIO_PROCESS, thread) < _NICE:
-        os.setpriority(os.PRIO_PROCESS, thread, _NICE)

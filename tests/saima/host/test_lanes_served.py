@@ -150,6 +150,20 @@ def test_a_request_that_expires_in_the_queue_is_charged_to_the_version_at_work(s
     assert served.host._answerer.lanes["toy"].holder is None
 
 
+def test_a_full_lane_refuses_a_body_before_it_is_parsed(serve: Serve) -> None:
+    served = serve(queue=1)
+    served.hold()
+    queued = served.soon(5.0)
+    served.waiting(1)
+    torn, whole = b'{"algorithm": "toy", "request": {', json.dumps({"trace": "t", **served.rig.ask(6.0)}).encode()
+    answers = [served.web.post("/v1/predict", content=body).status_code for body in (torn, whole, b'{"algorithm": "to')]
+    assert answers == [429, 429, 400]
+    assert served.host.status()["counts"]["rejected"] == rejected(served) == 2
+    served.bundle.go.set()
+    assert queued.result(20).status_code == 200
+    assert served.web.post("/v1/predict", content=torn).status_code == 400
+
+
 def test_a_request_that_would_miss_its_deadline_is_rejected_at_once(serve: Serve) -> None:
     served = serve()
     for _ in range(20):
