@@ -29,6 +29,9 @@ class Expired(RequestError):
         super().__init__(message, status=504)
 
 
+_SHARE = 0.75
+"""Of a deadline, what the queue and the body may take; the rest is for the way there and back, and longer bodies."""
+
 Version = tuple[str, str, int]
 """Algorithm, lineage and publication."""
 
@@ -137,7 +140,7 @@ class Lane:
         if self._closed or waiting >= self.size:
             self.rejected += 1
             raise Full(f"the lane of '{self.name}' is full ({self.size} requests wait)")
-        if waiting and (waiting / max(1, len(self._threads)) + 1) * self._mean > seconds:
+        if waiting and (waiting / max(1, len(self._threads)) + 1) * self._mean > seconds * _SHARE:
             self.rejected += 1
             raise Full(f"{waiting} requests wait for '{self.name}'; this one's answer would miss its deadline")
 
