@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from time import monotonic
 from typing import Any
 
 import polars as pl
@@ -16,7 +17,7 @@ from saima.features.online.candidates import Candidates
 from saima.features.online.extraction import Extraction, Framed, OneRow, Rows, Values
 from saima.features.online.gathered import Reader, Row
 from saima.features.online.item_reads import Reading
-from saima.features.online.item_rows import KeptRows
+from saima.features.online.item_rows import ItemRows, KeptRows
 from saima.features.online.single import Single
 from saima.features.online.table_reader import TableReader
 from saima.features.online.window_reader import WindowReader
@@ -29,6 +30,9 @@ __all__ = ["Extraction", "Extractor"]
 
 Items = Sequence[Mapping[str, Any]]
 
+_SUCCEEDED = 20_000
+"""Most items of which a new version computes the rows ahead."""
+_AT_ONCE = 200
 ITEMS = "items"
 """Name of the cache of items' rows among the algorithm's caches; no table may bear it, since it is a side's."""
 
@@ -81,6 +85,24 @@ class Extractor:
     ) -> pl.DataFrame:
         """The input columns of a request's features, read row by row: what `plan.evaluate` takes, n rows."""
         return self._frame(self._gather(request, user, items, time)[0])
+
+    def succeed(self, other: Extractor, seconds: float) -> int:
+        """Compute rows of items ahead of the first request: of those that another version was asked for last.
+
+        seconds: time after which it leaves the rest to the requests. Gives how many items it computed.
+        """
+        mine, theirs = self._items(), other._items()
+        if mine is None or theirs is None or self._online is None or not mine.alike(theirs):
+            return 0
+        items, done, until = theirs.latest(_SUCCEEDED), 0, monotonic() + seconds
+        while done < len(items) and monotonic() < until:
+            with self._online.read() as read:
+                mine.read(read, items[done : done + _AT_ONCE], theirs.asked_at, Reading())
+            done += _AT_ONCE
+        return min(done, len(items))
+
+    def _items(self) -> ItemRows | None:
+        return None if self._candidates is None else self._candidates.items
 
     def _extract_pairs(
         self,

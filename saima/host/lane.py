@@ -29,7 +29,7 @@ class Expired(RequestError):
         super().__init__(message, status=504)
 
 
-_SHARE = 0.75
+_SHARE = 0.6
 """Of a deadline, what the queue and the body may take; the rest is for the way there and back, and longer bodies."""
 
 Version = tuple[str, str, int]

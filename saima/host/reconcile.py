@@ -15,6 +15,7 @@ from saima.host.priority import give_way
 from saima.host.slot import Mode, Version, next_action
 from saima.host.source import Source
 from saima.host.table import RoutingTable, build
+from saima.host.warming import inherit
 from saima.routing.deployment import Deployment, read_document
 from saima.stores.interfaces import BundleRow
 
@@ -155,7 +156,9 @@ class Reconciler:
         try:
             row = self._source.bundle(slot.publication)
             slot.digest, slot.tag = row.digest, row.tag
-            slot.fill(self._load(row))
+            made = self._load(row)
+            self._inherit(slot, made)
+            slot.fill(made)
             LOG.info("%s is ready", slot)
         except BundleError as error:
             slot.fail(str(error), retry=False)
@@ -167,6 +170,16 @@ class Reconciler:
         if slot.error:
             LOG.error("%s never routes: %s", slot, slot.error)
         self._wake()
+
+    def _inherit(self, slot: Slot, made: Loaded) -> None:
+        """Compute ahead what callers ask for, as the version of the algorithm knows it that answers now."""
+        for other in sorted(self.table.routed(), key=lambda one: one.lineage != slot.lineage):
+            if other.algorithm == slot.algorithm and other.lease():
+                try:
+                    inherit(made, other.loaded)
+                finally:
+                    other.release()
+                return
 
     def _route(self) -> None:
         table = build(self.epoch, self.desired, self.slots, self.table)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
-from saima.errors import BundleError, SaimaError
+from saima.errors import BundleError, SaimaError, StoreError
 from saima.features.declaration import Request
+from saima.features.extractor import Extractor
 from saima.host import decide
 from saima.host.channel import Channel
 from saima.host.journal import Kept, snapshot, text_of
@@ -14,7 +16,10 @@ from saima.host.manifest import Manifest
 from saima.host.recorded import RecordedChannel, WarmChannel
 from saima.host.request import Ask
 
+LOG = logging.getLogger("saima.host")
 _BODY = ("request", "user", "items")
+_SECONDS = 5.0
+"""Most that a version spends on rows of items before it answers."""
 
 
 def warm_up(loaded: Loaded, manifest: Manifest) -> None:
@@ -32,6 +37,20 @@ def warm_up(loaded: Loaded, manifest: Manifest) -> None:
                 f"bundle {manifest.digest[:12]}: warm-up request {number} cannot be answered: "
                 f"{type(error).__name__}: {error}"
             ) from error
+
+
+def inherit(loaded: Loaded, other: Loaded) -> None:
+    """Compute for a version, before it answers, the rows of the items that another one was asked for last.
+
+    Without them its first requests compute them while others wait. What cannot be read now is left to the requests.
+    """
+    if isinstance(loaded.extractor, Extractor) and isinstance(other.extractor, Extractor):
+        try:
+            count = loaded.extractor.succeed(other.extractor, _SECONDS)
+        except StoreError as error:
+            LOG.warning("rows of items are not computed ahead: %s", error)
+        else:
+            LOG.debug("rows of %d items are computed ahead", count)
 
 
 def empty(declared: Request) -> dict[str, Any]:

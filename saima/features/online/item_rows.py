@@ -90,6 +90,8 @@ class ItemRows:
         self.reads = reads
         self.wild = False
         """Whether a row has held an infinity or a float beyond 2**100."""
+        self.asked_at = 0
+        """The q of the last request."""
         self._fields = dict(fields)
         self._names = [name.removeprefix("item.") for name in fields]
         self._get = itemgetter(*self._names)
@@ -106,6 +108,7 @@ class ItemRows:
             keys: list[Any] = list(map(self._get, items))
         except KeyError:
             keys = [self._get({name: item.get(name) for name in self._names}) for item in items]
+        self.asked_at = q
         epoch = -1 if read is None else self.reads.epoch(read, reading)
         found, good, tokens = self.store.find(keys, q, epoch)
         if good is None:
@@ -113,6 +116,17 @@ class ItemRows:
         else:
             found = self._renew(read, keys, found, good, tokens, q, epoch, reading)
         return KeptRows(found, self.cells)
+
+    def latest(self, most: int) -> list[dict[str, Any]]:
+        """So many of the items that were asked for last at most, with the fields that make their keys."""
+        keys = self.store.latest(most)
+        if len(self._names) == 1:
+            return [{self._names[0]: key} for key in keys]
+        return [dict(zip(self._names, key, strict=True)) for key in keys]  # type: ignore[call-overload]
+
+    def alike(self, other: ItemRows) -> bool:
+        """Whether both know items by the same fields."""
+        return self._names == other._names
 
     def _renew(
         self,

@@ -113,6 +113,13 @@ class ItemStore:
                 if packed is not None and table.tokens[place := _place(packed)] == token:
                     table.rows.first[place, EPOCH] = epoch
 
+    def latest(self, most: int) -> list[Hashable]:
+        """Keys of so many rows at most, those that were asked for last first."""
+        with self._lock:
+            table, names = self._table, list(self._table.index)
+            places, _ = _places(table.index, names)
+        return [names[one] for one in np.argsort(-table.used[places], kind="stable")[:most].tolist()]
+
     @property
     def entries(self) -> int:
         """Rows held."""

@@ -229,6 +229,41 @@ def _serve(rig: Any, algorithm: Algorithm, online: Any) -> Host:
     return made[0]
 
 
+SHELF = """
+algorithm: toy
+sources: {priced: {key: item_id, fields: {item_id: string, price: float64}}}
+request: {fields: {x: float64}, items: {fields: {item_id: string}}}
+tables: {price: {source: priced, key: item_id, side: item}}
+features: {cost: {value: price.price, dtype: float32, default: 100.0}}
+"""
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_a_version_is_ready_once_it_holds_what_callers_ask_for(rig: Any, tmp_path: Path, down: bool) -> None:
+    folder = tmp_path / "algorithms" / "toy"
+    folder.mkdir(parents=True)
+    (folder / "algorithm.yaml").write_text(SHELF)
+    algorithm = load(folder)
+    online = open_online(0, rig.settings, writer=True)
+    with online.write() as txn:
+        txn.set_position({0: 1})
+    faulty = Faulty(online)
+    host = _serve(rig, algorithm, faulty)
+    body = {"algorithm": "toy", "request": {"x": 1.0}, "items": [{"item_id": f"i{n}"} for n in range(300)], "time": NOW}
+    assert host.predict(body)["scores"] == [100.0] * 300
+    faulty.down = {"price"} if down else set()
+    second = rig.registry.publish("toy", "main", "other", "toy:2", "nowhere", {})
+    rig.loads[second] = next(iter(rig.loads.values()))
+    rig.deploy(refresh("toy", "main", second))
+    rig.eventually(lambda: [slot.publication for slot in host._answerer.table.routed()] == [second])
+    (slot,) = host._answerer.table.routed()
+    extractor: Any = slot.loaded.extractor
+    assert down or extractor._candidates.items.store.entries == 300
+    faulty.down = set()
+    assert host.predict(body)["scores"] == [100.0] * 300
+    online.close()
+
+
 class Moody(RegistrySource):
     """A registry that raises what nobody expects, while `mood` is set."""
 

@@ -15,7 +15,7 @@ import pytest
 from saima.events import Position
 from saima.features import Algorithm, load
 from saima.features.backfill import backfill
-from saima.features.extractor import Extraction, Extractor
+from saima.features.extractor import ITEMS, Extraction, Extractor
 from saima.features.lookups import row_sources
 from saima.features.parity import check
 from saima.features.windows import groups
@@ -208,6 +208,42 @@ def test_served_features_are_the_recomputed_ones(shop: Algorithm, online: Online
     assert report.by_feature["views"].largest == 1
     assert report.missing + report.extra == 1
     assert report.skipped == {"degraded": 1, "not whole": 1}
+
+
+def test_a_version_computes_ahead_what_another_was_asked_for_last(shop: Algorithm, online: OnlineStore) -> None:
+    world = World(3)
+    Stream(shop, online, world).advance(400)
+    rng, time = random.Random(3), world.end
+    asked = [request(rng, 9) for _ in range(6)]
+    old, new, fresh = (Extractor(shop, online) for _ in range(3))
+    expected = [old.extract(*one, time).features for one in asked]
+    distinct = {item["item_id"] for _, _, items in asked for item in items}
+    assert new.succeed(old, 60) == len(distinct)
+    assert fresh.succeed(new, -1) == 0, "no time, no work"
+    for one, frame in zip(asked, expected, strict=True):
+        assert new.extract(*one, time).features.equals(frame, null_equal=True)
+    assert new.caches is not None
+    (told,) = [row for row in new.caches.numbers() if row["table"] == ITEMS]
+    assert told["results"] == {"hit": 6 * 9}
+    assert old._candidates is not None
+    assert old._candidates.items is not None
+    newest = asked[-1][2]
+    kept = old._candidates.items.latest(len({item["item_id"] for item in newest}))
+    assert {item["item_id"] for item in kept} == {item["item_id"] for item in newest}
+
+
+def test_versions_that_know_items_by_other_fields_leave_each_other_alone(
+    shop: Algorithm, online: OnlineStore, tmp_path: Path
+) -> None:
+    folder = tmp_path / "algorithms" / "shop"
+    folder.mkdir(parents=True)
+    text = SHOP.replace("rank: int64}", "rank: int64, kind: string}") + "  sort: {value: kind, dtype: string}\n"
+    (folder / "algorithm.yaml").write_text(text)
+    world = World(3)
+    Stream(shop, online, world).advance(400)
+    old, other = Extractor(shop, online), Extractor(load(folder), online)
+    old.extract(*request(random.Random(1), 5), world.end)
+    assert other.succeed(old, 60) == 0
 
 
 def test_inputs_of_the_batch_path_are_those_of_the_online_one(shop: Algorithm, online: OnlineStore) -> None:
