@@ -12,22 +12,19 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
-from saima.errors import RequestError, SaimaError
+from saima.errors import RequestError
 from saima.host import decide
+from saima.host.attempts import Attempts
 from saima.host.breaker import Breakers
-from saima.host.channel import Call, LiveChannel, Send
+from saima.host.channel import Call, Send
 from saima.host.deadline import left
-from saima.host.drain import pack
-from saima.host.journal import keep, snapshot
 from saima.host.lane import Expired, Full, Lane, Ticket
-from saima.host.lease import Loaded, Slot
+from saima.host.lease import Slot
 from saima.host.looks import Looks
 from saima.host.meter import Meter
 from saima.host.recorded import Answered
+from saima.host.recorder import Recorder
 from saima.host.request import Ask, envelope
-from saima.host.rule import scores_of
 from saima.host.spool import Spool
 from saima.host.table import Route, RoutingTable
 
@@ -48,13 +45,18 @@ class Answerer:
         self.table = RoutingTable()
         self.lanes: dict[str, Lane] = {}
         self.shadowed = 0
-        self._spool = spool
         self._meter = meter
         self._clock = clock
         self._random = random.Random()  # noqa: S311 - samples journal rows, guards nothing
-        self.breakers = Breakers()
+        self._attempts = Attempts(meter, lambda: self.table.epoch, self._send)
+        self._recorder = Recorder(spool, meter, clock, self._random)
         self._shadow = Lane("shadow", 1, _SHADOW_QUEUE, behind=True)
         self._looks = Looks(self._shadow, meter, self._random)
+
+    @property
+    def breakers(self) -> Breakers:
+        """The circuit breakers of the algorithms."""
+        return self._attempts.breakers
 
     def adopt(self, table: RoutingTable) -> None:
         """Answer under another table from now on."""
@@ -159,15 +161,15 @@ class Answerer:
         made: decide.Made | None = None
         try:
             slot.loaded.checker.check(ask)
-            made = self._compute(route, slot, ask, routed, degraded, time_)
-            record = self._record(ask, routed, made)
+            made = self._attempts.compute(route, slot, ask, routed, degraded, time_)
+            record = self._recorder.record(ask, routed, made)
             if not ticket.commit():
                 self._meter.count("abandoned")
                 return None
-            self._journal(ask, time_, record)
+            self._recorder.append(ask, time_, record)
             made.slot.answered += 1
             if self._looks.due(slot):
-                self._looks.look(ask, slot, time_, self._channel(slot.loaded, ask, time_, self._send_now))
+                self._looks.look(ask, slot, time_, self._attempts.channel(slot.loaded, ask, time_, self._send_now))
         except RequestError as error:
             if error.status >= 500 and time.monotonic() >= ticket.deadline:
                 self.give_up(self.lanes[ask.algorithm], ticket)
@@ -210,7 +212,7 @@ class Answerer:
         made: decide.Made | None = None
         try:
             slot.loaded.checker.check(ask)
-            made = self._compute(route, slot, ask, routed, degraded, ask.time or 0, callers, send)
+            made = self._attempts.compute(route, slot, ask, routed, degraded, ask.time or 0, callers, send)
             self._meter.count("called")
             return {**made.answer, "digest": made.slot.digest}
         finally:
@@ -233,108 +235,14 @@ class Answerer:
         self._meter.count("failed")
         raise RequestError(f"no version of '{ask.algorithm}' is ready to answer; ask again", status=503)
 
-    def _compute(
-        self,
-        route: Route,
-        slot: Slot,
-        ask: Ask,
-        routed: decide.Routed,
-        degraded: list[str],
-        time_: int,
-        callers: tuple[str, ...] = (),
-        send: Send | None = None,
-    ) -> decide.Made:
-        """What a leased version answers, or its fallback, which is then leased, too, and is not postprocessed."""
-        parameters = {**slot.loaded.parameters, **routed.parameters}
-        why = "its circuit breaker is open"
-        if self.breakers.ask(ask.algorithm):
-            try:
-                made = self._decide(slot, ask, routed, parameters, degraded, time_, callers, send or self._send)
-            except Exception as error:
-                self.breakers.fail(ask.algorithm)
-                self._meter.erred(*slot.key)
-                LOG.exception("%s cannot answer %s", slot, ask.trace)
-                why = f"{type(error).__name__}: {error}"
-            else:
-                self.breakers.succeed(ask.algorithm)
-                return made
-        other, result = self._fall_back(route, slot, ask, time_, why)
-        result.degraded.extend(degraded)
-        parameters = parameters if other is slot else other.loaded.parameters
-        answer = decide.answer_of(ask, other, self.table.epoch, routed, parameters, result, time_)
-        return decide.Made(other, result, answer, [])
-
-    def _decide(
-        self,
-        slot: Slot,
-        ask: Ask,
-        routed: decide.Routed,
-        parameters: dict[str, Any],
-        degraded: list[str],
-        time_: int,
-        callers: tuple[str, ...],
-        send: Send,
-    ) -> decide.Made:
-        """What a leased version answers, its own first and last steps included."""
-        loaded = slot.loaded
-        channel = self._channel(loaded, ask, time_, send, callers)
-        result = decide.compute(loaded, ask, parameters, time_, channel)
-        result.degraded.extend(degraded)
-        answer = decide.answer_of(ask, slot, self.table.epoch, routed, parameters, result, time_)
-        return decide.Made(slot, result, decide.finish(loaded, ask, answer, channel), channel.entries)
-
-    def _channel(self, loaded: Loaded, ask: Ask, time_: int, send: Send, callers: tuple[str, ...] = ()) -> LiveChannel:
-        return LiveChannel(loaded.bundle.algorithm.declaration, ask, time_, loaded.tables, send, callers)
-
-    def _fall_back(self, route: Route, slot: Slot, ask: Ask, time_: int, why: str) -> tuple[Slot, decide.Result]:
-        fallback = route.state.fallback
-        other = route.slots.get(fallback.lineage or "")
-        if other is not None and other is not slot and other.lease():
-            try:
-                other.loaded.checker.check(ask)
-                channel = self._channel(other.loaded, ask, time_, self._send)
-                result = decide.compute(other.loaded, ask, other.loaded.parameters, time_, channel)
-            except Exception as error:
-                other.release()
-                self._meter.erred(*other.key)
-                LOG.exception("the fallback %s cannot answer %s either", other, ask.trace)
-                why = f"{why}; nor can {other}: {type(error).__name__}: {error}"
-            else:
-                result.degraded.append(f"fallback:{other.lineage}")
-                return other, result
-        if fallback.rule is not None:
-            try:
-                declared = slot.loaded.bundle.algorithm.declaration.request
-                return slot, decide.fallback(scores_of(fallback.rule, declared, ask), "rule")
-            except (SaimaError, ArithmeticError, ValueError, TypeError) as error:
-                why = f"{why}; nor can the fallback's rule: {error}"
-        if fallback.constant is not None:
-            count = len(ask.items) if ask.items else 1
-            return slot, decide.fallback(np.full(count, fallback.constant), "constant")
-        raise RequestError(f"{slot} cannot answer: {why}", status=500)
-
-    def _record(self, ask: Ask, routed: decide.Routed, made: decide.Made, shadow: bool = False) -> bytes:
-        result, slot = made.result, made.slot
-        kept = keep(slot.loaded.journal, len(result.score), result.returned, self._random)
-        document = decide.record_of(
-            ask, made.answer, slot.digest, routed, result, kept, self._clock(), shadow, made.channel
-        )
-        return snapshot(document, result.features, kept.items, result.score, result.outputs, ask.raw)
-
-    def _journal(self, ask: Ask, time_: int, record: bytes) -> bool:
-        if self._spool is None:
-            self._meter.count("unspooled")
-            return False
-        return self._spool.append(pack(ask.algorithm, ask.trace, time_, record)) is not None
-
     def _cast_shadow(self, ask: Ask, slot: Slot, routed: decide.Routed, time_: int) -> None:
         def body(_: Ticket) -> None:
             if not slot.lease():
                 return
             try:
                 parameters = dict(slot.loaded.parameters)
-                made = self._decide(slot, ask, routed, parameters, [], time_, (), self._send_now)
-                self.shadowed += self._journal(ask, time_, self._record(ask, routed, made, True))
+                made = self._attempts.answer(slot, ask, routed, parameters, [], time_, (), self._send_now)
+                self.shadowed += self._recorder.append(ask, time_, self._recorder.record(ask, routed, made, True))
             finally:
                 slot.release()
 

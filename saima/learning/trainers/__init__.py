@@ -6,7 +6,7 @@ from importlib import import_module
 
 from saima.errors import SaimaError, suggest
 from saima.learning.model import Model, ModelSpec, Setting, Trainer, spec_of
-from saima.learning.trainers.runtime import tensorflow
+from saima.learning.trainers import runtime
 
 __all__ = ["Model", "ModelSpec", "Setting", "Trainer", "import_library", "spec_of", "trainer"]
 
@@ -16,7 +16,7 @@ KINDS = ("xgboost", "lightgbm", "tensorflow", "python")
 def import_library(kind: str) -> None:
     """Import the library that models of a kind run on, where they run on one."""
     if kind == "tensorflow":
-        tensorflow()
+        runtime.tensorflow()
     elif kind in ("xgboost", "lightgbm"):
         import_module(kind)
         import_module("pandas")  # XGBoost imports it with its first prediction

@@ -200,7 +200,7 @@ def test_a_saturated_lane_leaves_another_one_free(serve: Serve, rig: Any) -> Non
 def test_the_breaker_opens_probes_once_and_closes(serve: Serve) -> None:
     served = serve(threads=8, queue=64, fallback={"constant": 5.0})
     now = [0.0]
-    served.host._answerer.breakers = Breakers(lambda: now[0])
+    served.host._answerer._attempts.breakers = Breakers(lambda: now[0])
     served.bundle.broken = True
     found = [served.ask(1.0).json() for _ in range(8)]
     assert {tuple(one["degraded"]) for one in found} == {("fallback:constant",)}
