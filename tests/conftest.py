@@ -14,9 +14,20 @@ settings.register_profile("full", deadline=None, suppress_health_check=_SLOW)
 settings.register_profile("sample", deadline=None, suppress_health_check=_SLOW, max_examples=40)
 
 
+def sampled(config: pytest.Config) -> bool:
+    """Whether full counts are left out."""
+    return "not full" in (config.option.markexpr or "")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Properties take fewer examples where full counts are left out; before the tests are imported, which ask then."""
-    settings.load_profile("sample" if "not full" in (config.option.markexpr or "") else "full")
+    settings.load_profile("sample" if sampled(config) else "full")
+
+
+@pytest.fixture(scope="session")
+def sample(pytestconfig: pytest.Config) -> bool:
+    """Whether a test that tries everything in every way may try some of it in one way each."""
+    return sampled(pytestconfig)
 
 
 @pytest.fixture(autouse=True)

@@ -48,8 +48,8 @@ class Parts:
         loaded = answerer.table.routes[workload.NAME].default.loaded
         self._wrap(loaded.extractor, "extract", "extract")
         self._wrap(loaded.bundle, "score", "score")
-        self._wrap(answerer, "_record", "journal")
-        self._wrap(answerer, "_journal", "journal")
+        self._wrap(answerer._recorder, "record", "journal")
+        self._wrap(answerer._recorder, "append", "journal")
 
     def _wrap(self, owner: Any, name: str, part: str) -> None:
         inner = getattr(owner, name)
@@ -90,10 +90,10 @@ def journal(host: Host, rounds: int) -> dict[str, Any]:
     taken, sizes = [], []
     for ask in asks:
         route_, routed, chosen, degraded = answerer._choose(ask)
-        made = answerer._compute(route_, chosen, ask, routed, degraded, ask.time)
+        made = answerer._attempts.compute(route_, chosen, ask, routed, degraded, ask.time)
         begun = time.perf_counter()
-        record = answerer._record(ask, routed, made)
-        answerer._journal(ask, ask.time, record)
+        record = answerer._recorder.record(ask, routed, made)
+        answerer._recorder.append(ask, ask.time, record)
         taken.append(time.perf_counter() - begun)
         sizes.append(len(pack(ask.algorithm, ask.trace, ask.time, record)))
         chosen.release()
