@@ -79,14 +79,13 @@ class Answerer:
         Of a body that does not begin with its algorithm nothing is known yet.
         """
         match = _HEAD.match(raw)
-        route = self.table.routes.get(match[1].decode("utf-8", "replace")) if match else None
-        if match is None or route is None:
+        name = match[1].decode("utf-8", "replace") if match else ""
+        route, lane = self.table.routes.get(name), self.lanes.get(name)
+        if route is None or lane is None:
             return
-        limit = seconds if seconds is not None else route.state.lane.deadline_ms / 1000
         try:
-            lane = self.lanes[match[1].decode()]
             with self._charged(lane):
-                lane.admit(limit)
+                lane.admit(_limit(route, seconds))
         except Full:
             self._meter.count("rejected")
             raise
@@ -103,9 +102,8 @@ class Answerer:
             route = self._route(ask.algorithm)
             if ask.time is not None and not route.state.allow_request_time:
                 raise RequestError("the deployment does not let a caller set the time; leave it out", "/time")
-            limit = seconds if seconds is not None else route.state.lane.deadline_ms / 1000
             lane = self.lanes[ask.algorithm]
-            return lane, self._enter(lane, lambda ticket: self._answer(ask, ticket), limit)
+            return lane, self._enter(lane, lambda ticket: self._answer(ask, ticket), _limit(route, seconds))
         except Full:
             self._meter.count("rejected")
             raise
@@ -259,6 +257,11 @@ class Answerer:
         if not known:
             raise RequestError("nothing is deployed yet; ask again", status=503)
         raise RequestError(f"unknown algorithm '{algorithm}'; deployed: {', '.join(known)}", "/algorithm", 404)
+
+
+def _limit(route: Route, seconds: float | None) -> float:
+    """Seconds that a request has: the caller's, else the deployment's."""
+    return seconds if seconds is not None else route.state.lane.deadline_ms / 1000
 
 
 def _release(slot: Slot, made: decide.Made | None) -> None:
