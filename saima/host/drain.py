@@ -14,8 +14,8 @@ from pydantic_core import from_json, to_json
 from saima.errors import StoreError
 from saima.events import JOURNAL, JOURNAL_TOPIC, Event, to_table
 from saima.host.journal import text_of
-from saima.host.priority import give_way
 from saima.host.spool import Record, Spool, abandoned, records
+from saima.priority import BEHIND, thread_gives_way
 from saima.stores.interfaces import EventLog
 
 LOG = logging.getLogger("saima.host")
@@ -76,7 +76,7 @@ class Drainer(threading.Thread):
 
     def run(self) -> None:
         """Drain until stopped, then once more to the end."""
-        give_way()
+        thread_gives_way(BEHIND)
         rounds = 0
         while not self._halt.wait(self._interval):
             self.attempt()

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from saima.errors import RequestError
 from saima.host.deadline import DEADLINE
-from saima.host.priority import give_way
+from saima.priority import BEHIND, thread_gives_way
 
 
 class Full(RequestError):
@@ -161,7 +161,7 @@ class Lane:
 
     def _work(self) -> None:
         if self._behind:
-            give_way()
+            thread_gives_way(BEHIND)
         while (ticket := self._queue.get()) is not None:
             started = self._clock()
             if not ticket.begin(started):

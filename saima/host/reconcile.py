@@ -11,11 +11,11 @@ from typing import Any
 from saima.errors import BundleError, SaimaError, StoreError
 from saima.host.garbage import keep_libraries
 from saima.host.lease import Loaded, Slot
-from saima.host.priority import give_way
 from saima.host.slot import Mode, Version, next_action
 from saima.host.source import Source
 from saima.host.table import RoutingTable, build
 from saima.host.warming import inherit
+from saima.priority import BEHIND, thread_gives_way
 from saima.routing.deployment import Deployment, read_document
 from saima.stores.interfaces import BundleRow
 
@@ -152,7 +152,7 @@ class Reconciler:
 
     def _fill(self, slot: Slot) -> None:
         if self.table.routes:  # before the first version answers there is nobody to give way to
-            give_way()
+            thread_gives_way(BEHIND)
         try:
             row = self._source.bundle(slot.publication)
             slot.digest, slot.tag = row.digest, row.tag
